@@ -1,0 +1,22 @@
+/* JSON that strangers wrote: a scan of the bytes in front of cJSON, which lets pass what a document
+ * must not contain; and small helpers for printing. */
+#ifndef TOLLGATE_BASE_JSON_H
+#define TOLLGATE_BASE_JSON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct cJSON;
+struct tg_error;
+
+#define JSON_DEPTH_MOST 16
+
+/* RFC 8259, strictly: refuses bad UTF-8, control bytes, \u0000, lone surrogates, numbers that are not
+ * JSON, text after the end, depth over JSON_DEPTH_MOST.  `err` names line and column. */
+int json_scan(const char *text, size_t bytes, struct tg_error *err);
+/* json_scan(), then cJSON.  The caller deletes it (cJSON_Delete); NULL when refused. */
+struct cJSON *json_parse(const char *text, size_t bytes, struct tg_error *err);
+/* Appends a 64-bit counter: a cJSON number is a double.  -1: out of memory. */
+int json_add_u64(struct cJSON *object, const char *name, uint64_t value);
+
+#endif
