@@ -253,7 +253,7 @@ struct msg {
 };
 
 const char *msg_role_name(enum msg_role role);
-/* "MSG_NONE" for what is no type. */
+/* "NONE" for what is no type. */
 const char *msg_type_name(uint32_t type);
 /* Bytes of the whole message (header and body) of that type. */
 size_t msg_bytes(enum msg_type type);
