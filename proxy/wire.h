@@ -1,0 +1,37 @@
+/* A connected (or connecting) socket in the loop, registered once and edge-triggered for both ways:
+ * whoever owns it at the moment has its callback in it, so a hand-over costs no system call.  An
+ * owner reads until EAGAIN, or calls wire_again(). */
+#ifndef TOLLGATE_PROXY_WIRE_H
+#define TOLLGATE_PROXY_WIRE_H
+
+#include <event2/event_struct.h>
+
+struct event_base;
+struct wire;
+
+/* `what`: EV_READ, EV_WRITE or both; errors and hang-ups show as both.  The callee may close it. */
+typedef void wire_fn(struct wire *wire, short what);
+
+struct wire {
+	struct event ev;
+	wire_fn     *on_ready;
+	void        *owner;	/* for the callback: whose wire it is just now */
+	int          fd;	/* -1: none */
+};
+
+/* Takes `fd` and registers it.  -1: out of memory; `fd` is then closed. */
+int wire_open(struct wire *wire, struct event_base *base, int fd, wire_fn *on_ready, void *owner);
+/* Changes the owner. */
+void wire_give(struct wire *wire, wire_fn *on_ready, void *owner);
+/* No socket: wire_close() is fine on it. */
+void wire_init(struct wire *wire);
+/* Asks for on_ready(what) from the loop although no edge comes. */
+void wire_again(struct wire *wire, short what);
+/* Takes the socket out of the loop: it is the caller's. */
+int wire_take(struct wire *wire);
+/* Closes, with FIN (or RST when received bytes were left unread).  Nothing when there is none. */
+void wire_close(struct wire *wire);
+/* Closes with RST, which tells the other end that what it got may be incomplete. */
+void wire_reset(struct wire *wire);
+
+#endif
