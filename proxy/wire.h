@@ -25,8 +25,9 @@ int wire_open(struct wire *wire, struct event_base *base, int fd, wire_fn *on_re
 void wire_give(struct wire *wire, wire_fn *on_ready, void *owner);
 /* No socket: wire_close() is fine on it. */
 void wire_init(struct wire *wire);
-/* Asks for on_ready(what) from the loop although no edge comes. */
-void wire_again(struct wire *wire, short what);
+/* Has the loop tell once more, after it looked at the others, what the socket is ready for: for an
+ * owner that stops before EAGAIN. */
+void wire_again(struct wire *wire);
 /* Takes the socket out of the loop: it is the caller's. */
 int wire_take(struct wire *wire);
 /* Closes, with FIN (or RST when received bytes were left unread).  Nothing when there is none. */
