@@ -29,25 +29,20 @@ struct host_use {
 	bool             active;	/* counts against max_connections */
 };
 
-/* What a connection may read.  Names end with NUL. */
+/* What a connection may read. */
 struct host {
-	struct host       *next, *previous;	/* host.c's own, as `uses`, `listed` and `index` */
-	struct host_use   *uses;
-	const char        *name;		/* as in the document: a wildcard begins with "*." */
-	const char        *host_header;		/* NULL: as the client sent it */
-	uint64_t           netns_cookie;	/* 0: the host's own namespace */
-	uint32_t           slot;
-	uint32_t           max_connections;
-	uint32_t           upstreams_count;
-	uint32_t           turn;		/* of the round robin */
-	uint32_t           hash;
-	uint8_t            scheme;		/* enum routes_scheme */
-	uint8_t            proxy_protocol;	/* 0, 1 or 2 */
-	uint8_t            redirect_to_https;
-	uint8_t            up;			/* its network is up */
-	uint8_t            listed;		/* the newest table says the same: found by name */
-	struct host       *chain;
-	struct tg_endpoint upstreams[];
+	const char               *name;		/* as in the document: a wildcard begins with "*." */
+	const char               *host_header;	/* NULL: as the client sent it */
+	const struct tg_endpoint *upstreams;
+	uint64_t                  netns_cookie;	/* 0: the host's own namespace */
+	uint32_t                  slot;		/* may change when tables are swapped */
+	uint32_t                  max_connections;
+	uint32_t                  upstreams_count;
+	uint32_t                  turn;		/* of the round robin: upstream.c's */
+	uint8_t                   scheme;	/* enum routes_scheme */
+	uint8_t                   proxy_protocol;	/* 0, 1 or 2 */
+	uint8_t                   redirect_to_https;
+	uint8_t                   up;		/* its network is up */
 };
 
 enum host_result {
