@@ -9,10 +9,13 @@
 struct cJSON;
 struct tg_error;
 
-#define JSON_DEPTH_MOST 16
+#define JSON_DEPTH_MOST	 16
+#define JSON_VALUES_MOST (1U << 23)	/* cJSON needs some 80 bytes for each */
 
-/* RFC 8259, strictly: refuses bad UTF-8, control bytes, \u0000, lone surrogates, numbers that are not
- * JSON, text after the end, depth over JSON_DEPTH_MOST.  `err` names line and column. */
+/* RFC 8259, strictly: refuses bad UTF-8, control bytes, lone surrogates, numbers that are not JSON, text
+ * after the end (TG_CODE_INVALID); and what is JSON but not taken: \u0000, depth over JSON_DEPTH_MOST,
+ * more than JSON_VALUES_MOST values, numbers of more than 63 characters (TG_CODE_LIMIT).  `err` names
+ * line and column. */
 int json_scan(const char *text, size_t bytes, struct tg_error *err);
 /* json_scan(), then cJSON.  The caller deletes it (cJSON_Delete); NULL when refused. */
 struct cJSON *json_parse(const char *text, size_t bytes, struct tg_error *err);

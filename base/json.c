@@ -1,0 +1,376 @@
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/error.h"
+
+/* cJSON reads a number through a buffer of 64 bytes and stops there. */
+#define NUMBER_MOST 63
+
+struct scan {
+	const char *text;	/* borrowed */
+	size_t      at;
+	size_t      bytes;
+	size_t      values;
+	uint32_t    objects;	/* bit n: level n is an object, else an array */
+	unsigned    depth;
+	const char *fault;	/* static text; NULL while all is well */
+	bool        is_limit;	/* JSON, but not of the kind that is taken here */
+};
+
+static bool scan_fail(struct scan *s, const char *fault)
+{
+	s->fault = fault;
+	return false;
+}
+
+static bool scan_limit(struct scan *s, const char *fault)
+{
+	s->is_limit = true;
+	return scan_fail(s, fault);
+}
+
+/* The next byte, or -1 at the end. */
+static int scan_peek(const struct scan *s)
+{
+	return s->at < s->bytes ? (unsigned char)s->text[s->at] : -1;
+}
+
+static void scan_space(struct scan *s)
+{
+	int c = scan_peek(s);
+
+	while (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+		s->at++;
+		c = scan_peek(s);
+	}
+}
+
+static bool is_digit(int c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static int hex_digit(int c)
+{
+	if (is_digit(c))
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* The four digits behind \u. */
+static bool scan_hex4(struct scan *s, unsigned *to)
+{
+	unsigned value = 0;
+
+	for (int i = 0; i < 4; i++) {
+		int digit = hex_digit(scan_peek(s));
+
+		if (digit == -1)
+			return scan_fail(s, "\\u needs four hexadecimal digits");
+		value = value << 4 | (unsigned)digit;
+		s->at++;
+	}
+	*to = value;
+	return true;
+}
+
+static bool scan_unicode_escape(struct scan *s)
+{
+	unsigned value;
+
+	if (!scan_hex4(s, &value))
+		return false;
+	if (value == 0)
+		return scan_limit(s, "\\u0000 is not allowed");
+	if (value < 0xd800 || value > 0xdfff)
+		return true;
+	if (value > 0xdbff || s->bytes - s->at < 2 || memcmp(s->text + s->at, "\\u", 2) != 0)
+		return scan_fail(s, "half of a surrogate pair");
+	s->at += 2;
+	if (!scan_hex4(s, &value))
+		return false;
+	if (value < 0xdc00 || value > 0xdfff)
+		return scan_fail(s, "half of a surrogate pair");
+	return true;
+}
+
+static bool scan_escape(struct scan *s)
+{
+	int c = scan_peek(s);
+
+	if (c == -1)
+		return scan_fail(s, "a string is not closed");
+	if (memchr("\"\\/bfnrtu", c, 9) == NULL)
+		return scan_fail(s, "an escape that JSON does not know");
+	s->at++;
+	return c != 'u' || scan_unicode_escape(s);
+}
+
+/* One character of two to four bytes: the table of RFC 3629 §4. */
+static bool scan_utf8(struct scan *s)
+{
+	unsigned lead = (unsigned char)s->text[s->at];
+	unsigned low = 0x80;
+	unsigned high = 0xbf;
+	size_t   more;
+
+	if (lead >= 0xc2 && lead <= 0xdf)
+		more = 1;
+	else if (lead >= 0xe0 && lead <= 0xef)
+		more = 2;
+	else if (lead >= 0xf0 && lead <= 0xf4)
+		more = 3;
+	else
+		return scan_fail(s, "not UTF-8");
+	if (lead == 0xe0)
+		low = 0xa0;
+	else if (lead == 0xed)
+		high = 0x9f;
+	else if (lead == 0xf0)
+		low = 0x90;
+	else if (lead == 0xf4)
+		high = 0x8f;
+	if (s->bytes - s->at <= more)
+		return scan_fail(s, "not UTF-8");
+	for (size_t i = 1; i <= more; i++) {
+		unsigned c = (unsigned char)s->text[s->at + i];
+
+		if (c < low || c > high)
+			return scan_fail(s, "not UTF-8");
+		low = 0x80;
+		high = 0xbf;
+	}
+	s->at += more + 1;
+	return true;
+}
+
+static bool scan_string(struct scan *s)
+{
+	if (scan_peek(s) != '"')
+		return scan_fail(s, "a string is missing");
+	s->at++;
+	for (;;) {
+		int c = scan_peek(s);
+
+		if (c == -1)
+			return scan_fail(s, "a string is not closed");
+		if (c < 0x20)
+			return scan_fail(s, "a control character in a string");
+		if (c >= 0x80) {
+			if (!scan_utf8(s))
+				return false;
+			continue;
+		}
+		s->at++;
+		if (c == '"')
+			return true;
+		if (c == '\\' && !scan_escape(s))
+			return false;
+	}
+}
+
+static bool scan_digits(struct scan *s)
+{
+	if (!is_digit(scan_peek(s)))
+		return scan_fail(s, "a digit is missing");
+	while (is_digit(scan_peek(s)))
+		s->at++;
+	return true;
+}
+
+static bool scan_number(struct scan *s)
+{
+	size_t begin = s->at;
+
+	if (scan_peek(s) == '-')
+		s->at++;
+	if (scan_peek(s) == '0') {
+		s->at++;
+		if (is_digit(scan_peek(s)))
+			return scan_fail(s, "a number with a leading zero");
+	} else if (!scan_digits(s)) {
+		return false;
+	}
+	if (scan_peek(s) == '.') {
+		s->at++;
+		if (!scan_digits(s))
+			return false;
+	}
+	if (scan_peek(s) == 'e' || scan_peek(s) == 'E') {
+		s->at++;
+		if (scan_peek(s) == '+' || scan_peek(s) == '-')
+			s->at++;
+		if (!scan_digits(s))
+			return false;
+	}
+	if (s->at - begin > NUMBER_MOST)
+		return scan_limit(s, "a number of more than 63 characters");
+	return true;
+}
+
+static bool scan_word(struct scan *s, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (s->bytes - s->at < len || memcmp(s->text + s->at, word, len) != 0)
+		return scan_fail(s, "neither a value nor a word of JSON");
+	s->at += len;
+	return true;
+}
+
+static bool scan_open(struct scan *s, bool object)
+{
+	if (s->depth == JSON_DEPTH_MOST)
+		return scan_limit(s, "nested deeper than 16");
+	s->objects &= ~(UINT32_C(1) << s->depth);
+	s->objects |= (uint32_t)object << s->depth;
+	s->depth++;
+	s->at++;
+	return true;
+}
+
+static bool scan_in_object(const struct scan *s)
+{
+	return (s->objects >> (s->depth - 1) & 1) != 0;
+}
+
+/* A member's name and its colon, when the innermost level is an object. */
+static bool scan_name(struct scan *s)
+{
+	scan_space(s);
+	if (!scan_in_object(s))
+		return true;
+	if (!scan_string(s))
+		return false;
+	scan_space(s);
+	if (scan_peek(s) != ':')
+		return scan_fail(s, "':' is missing");
+	s->at++;
+	return true;
+}
+
+/* A value; of an array or object only the beginning.  `*open`: what it holds is to follow. */
+static bool scan_value(struct scan *s, bool *open)
+{
+	*open = false;
+	scan_space(s);
+	if (++s->values > JSON_VALUES_MOST)
+		return scan_limit(s, "more than 8388608 values");
+	switch (scan_peek(s)) {
+	case -1:
+		return scan_fail(s, "the text ends too early");
+	case '{':
+	case '[':
+		if (!scan_open(s, scan_peek(s) == '{'))
+			return false;
+		scan_space(s);
+		*open = scan_peek(s) != (scan_in_object(s) ? '}' : ']');
+		return true;
+	case '"':
+		return scan_string(s);
+	case 't':
+		return scan_word(s, "true");
+	case 'f':
+		return scan_word(s, "false");
+	case 'n':
+		return scan_word(s, "null");
+	}
+	if (scan_peek(s) == '-' || is_digit(scan_peek(s)))
+		return scan_number(s);
+	return scan_fail(s, "neither a value nor a word of JSON");
+}
+
+/* What may stand behind a value: ends of levels, then a comma or the end.  `*more`: a comma. */
+static bool scan_after(struct scan *s, bool *more)
+{
+	for (;;) {
+		scan_space(s);
+		*more = false;
+		if (s->depth == 0)
+			return true;
+
+		int c = scan_peek(s);
+
+		if (c == ',') {
+			s->at++;
+			*more = true;
+			return true;
+		}
+		if (c == -1)
+			return scan_fail(s, "the text ends too early");
+		if (c != (scan_in_object(s) ? '}' : ']'))
+			return scan_fail(s, "',' or an end is missing");
+		s->at++;
+		s->depth--;
+	}
+}
+
+static bool scan_all(struct scan *s)
+{
+	bool open;
+	bool more;
+
+	if (!scan_value(s, &open))
+		return false;
+	for (;;) {
+		more = open;
+		if (!open && !scan_after(s, &more))
+			return false;
+		if (!more)
+			break;
+		if (!scan_name(s) || !scan_value(s, &open))
+			return false;
+	}
+	return s->at == s->bytes || scan_fail(s, "text behind the end");
+}
+
+int json_scan(const char *text, size_t bytes, struct tg_error *err)
+{
+	struct scan s = { .text = text, .bytes = bytes };
+	size_t      line = 1;
+	size_t      column = 1;
+
+	if (scan_all(&s))
+		return 0;
+	for (size_t i = 0; i < s.at; i++) {
+		if (text[i] == '\n') {
+			line++;
+			column = 1;
+		} else if (((unsigned char)text[i] & 0xc0) != 0x80) {
+			column++;
+		}
+	}
+	return tg_fail(err, s.is_limit ? TG_CODE_LIMIT : TG_CODE_INVALID, "line %zu, column %zu: %s", line,
+	               column, s.fault);
+}
+
+struct cJSON *json_parse(const char *text, size_t bytes, struct tg_error *err)
+{
+	if (json_scan(text, bytes, err) == -1)
+		return NULL;
+
+	cJSON *tree = cJSON_ParseWithLength(text, bytes);
+
+	/* What json_scan() lets pass, cJSON reads, given the memory. */
+	if (tree == NULL)
+		tg_fail_memory(err);
+	return tree;
+}
+
+int json_add_u64(struct cJSON *object, const char *name, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%" PRIu64, value);
+	return cJSON_AddRawToObject(object, name, text) == NULL ? -1 : 0;
+}
