@@ -1,0 +1,130 @@
+/* What the parts of the control process share.  Each control_*.c owns the struct of its name; the
+ * process is one event loop and one thread (daemon/jobs.h). */
+#ifndef TOLLGATE_DAEMON_CONTROL_H
+#define TOLLGATE_DAEMON_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/msg.h"
+#include "base/snapshot.h"
+
+struct api;
+struct api_call;
+struct api_request;
+struct channel;
+struct control_api;
+struct control_apply;
+struct control_count;
+struct control_events;
+struct control_routes;
+struct document;
+struct event_base;
+struct jobs;
+struct model;
+struct model_faults;
+struct role;
+struct slots;
+struct store;
+struct tg_error;
+
+struct control {
+	struct role           *role;		/* borrowed */
+	struct event_base     *base;		/* borrowed */
+	struct channel        *supervisor;
+	struct channel        *engine;		/* NULL while there is none */
+	struct channel        *workers[MSG_WORKERS_MOST];	/* likewise */
+	struct jobs           *jobs;
+	struct store          *store;
+	struct api            *http;
+	struct control_apply  *apply;
+	struct control_routes *routes;
+	struct control_count  *count;
+	struct control_api    *api;
+	struct control_events *events;
+	struct document       *active;		/* the empty one as long as there is none */
+	bool                   has_document;	/* was ever applied: else nothing is removed */
+	uint64_t               generation;	/* of the active document */
+	bool                   ready;		/* MSG_READY was sent */
+	bool                   stopping;
+};
+
+/* control_apply.c: from a request, or the --config file, to a document that is in force. */
+struct control_apply *control_apply_new(struct control *control);
+void control_apply_free(struct control_apply *apply);
+/* Loads the stored document.  -1: it cannot be read or is not valid. */
+int control_apply_load(struct control_apply *apply, struct tg_error *err);
+/* A write of the API: copied, queued, answered later. */
+void control_apply_call(struct control_apply *apply, struct api_request *request, const struct api_call *call);
+/* The content of --config, at the start and on SIGHUP: applied when it differs from what was last
+ * applied from it.  `first`: a bad one ends the process with status 2. */
+void control_apply_config(struct control_apply *apply, const char *text, size_t bytes, bool first);
+/* The engine came (back): tell it what is desired. */
+void control_apply_engine(struct control_apply *apply);
+/* All workers obey what the engine reported for `round`. */
+void control_apply_routed(struct control_apply *apply, uint64_t round, bool complete);
+/* MSG_GO came: say MSG_READY as soon as there is nothing left to bring in force. */
+void control_apply_go(struct control_apply *apply);
+
+/* control_routes.c: the engine's networks and the document's hosts, as a table for the workers. */
+struct control_routes *control_routes_new(struct control *control);
+void control_routes_free(struct control_routes *routes);
+int control_routes_forward(struct control_routes *routes, const struct msg_forward *forward);
+/* Adds a fault for every host of `model` that is the operator's own by --forward. */
+void control_routes_claimed(const struct control_routes *routes, const struct model *model,
+                            struct model_faults *faults);
+/* MSG_GO came: --forward works without any document. */
+void control_routes_start(struct control_routes *routes);
+void control_routes_networks(struct control_routes *routes, const struct msg_networks *body, int fd);
+void control_routes_worker(struct control_routes *routes, uint32_t index);
+void control_routes_done(struct control_routes *routes, uint32_t index, uint64_t version);
+/* The engine is gone: what it waits for is forgotten. */
+void control_routes_engine_gone(struct control_routes *routes);
+/* What is up, by the engine's last word; borrowed. */
+const struct snapshot *control_routes_state(const struct control_routes *routes);
+struct slots *control_routes_slots(struct control_routes *routes);
+
+/* control_count.c: samples, the ledger, workers' segments. */
+struct control_count *control_count_new(struct control *control);
+void control_count_free(struct control_count *count);
+/* Takes up the slots that the database remembers and begins to sample. */
+int control_count_start(struct control_count *count, struct tg_error *err);
+/* Takes the descriptor. */
+void control_count_segment(struct control_count *count, const struct msg_segment *body, int fd);
+void control_count_ledger(struct control_count *count, const struct msg_ledger *body, int fd);
+void control_count_snapshot(struct control_count *count, const struct snapshot *snapshot);
+/* The id in MSG_LOOK by which a snapshot is known to be for counting. */
+uint64_t control_count_look_id(const struct control_count *count);
+/* A last sample; `done` is called when it is committed or has failed. */
+void control_count_final(struct control_count *count, void (*done)(struct control *control));
+bool control_count_healthy(const struct control_count *count);
+
+/* control_api.c: what requests that only read mean. */
+struct control_api *control_api_new(struct control *control);
+void control_api_free(struct control_api *api);
+void control_api_call(struct api_request *request, const struct api_call *call, void *arg);
+void control_api_snapshot(struct control_api *api, uint64_t id, const struct snapshot *snapshot);
+void control_api_engine_gone(struct control_api *api);
+/* Ends what would last for ever. */
+void control_api_stop(struct control_api *api);
+
+/* control_text.c: answers as JSON; free() each; NULL when out of memory. */
+struct model_diff;
+struct control_report {
+	uint64_t                   generation;
+	bool                       dry_run;
+	double                     duration_ms;
+	const struct model_diff   *diff;
+	const struct snapshot     *state;	/* for `failed`; NULL: none */
+	const struct model_faults *warnings;
+	const char                *error;	/* JSON of the error beside it, or NULL */
+};
+char *control_text_report(const struct control_report *report);
+/* `port` 0: all networks; only what the document has. */
+char *control_text_networks(const struct control *control, const struct snapshot *live, uint16_t port);
+/* The peers of one network, or one of them; NULL with *found false when there is none. */
+char *control_text_peers(const struct snapshot *live, uint16_t port, const struct tg_key *peer, bool *found);
+size_t control_text_failed(const struct snapshot *state);
+
+#endif

@@ -1,0 +1,286 @@
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "base/channel.h"
+#include "base/fd.h"
+#include "base/model.h"
+#include "daemon/control.h"
+#include "daemon/control_events.h"
+#include "daemon/control_traffic.h"
+#include "daemon/document.h"
+#include "daemon/jobs.h"
+#include "daemon/role.h"
+
+#define LOOKS_MOST 64	/* requests that wait for a snapshot */
+
+/* A request that the engine's next snapshot answers. */
+struct look {
+	struct api_request *request;	/* NULL: the place is free */
+	uint64_t            id;
+	enum api_action     action;
+	uint16_t            port;
+	bool                has_peer;
+	struct tg_key       peer;
+};
+
+struct control_api {
+	struct control *control;	/* borrowed */
+	struct look     looks[LOOKS_MOST];
+	uint64_t        ids;
+};
+
+struct control_api *control_api_new(struct control *control)
+{
+	struct control_api *api = calloc(1, sizeof *api);
+
+	if (api != NULL)
+		api->control = control;
+	return api;
+}
+
+void control_api_free(struct control_api *api)
+{
+	free(api);
+}
+
+static void reply_text(struct api_request *request, const char *text)
+{
+	if (text == NULL)
+		api_reply_error(request, API_NOT_READY, "out of memory", NULL);
+	else
+		api_reply(request, 200, NULL, NULL, text, strlen(text));
+}
+
+static void call_look(struct control_api *api, struct api_request *request, const struct api_call *call)
+{
+	struct control *control = api->control;
+	struct look    *look = NULL;
+	struct msg_look body = { .ranges = 1, .port = call->port };
+
+	if (call->port != 0 && model_find(control->active->model, call->port) == NULL) {
+		api_reply_error(request, API_NOT_FOUND, "there is no such network", NULL);
+		return;
+	}
+	for (size_t i = 0; i < LOOKS_MOST && look == NULL; i++)
+		if (api->looks[i].request == NULL)
+			look = &api->looks[i];
+	/* Even: those of samples are odd. */
+	body.id = ++api->ids * 2;
+	if (look == NULL || control->engine == NULL ||
+	    channel_send(control->engine, MSG_LOOK, &body, NULL, 0) == -1) {
+		api_reply_error(request, API_NOT_READY,
+		                look == NULL ? "too many requests are waiting" : "the engine is down", NULL);
+		return;
+	}
+	*look = (struct look){ .request = request, .id = body.id, .action = call->action, .port = call->port,
+			       .has_peer = call->has_peer, .peer = call->peer };
+}
+
+static void look_answer(struct control_api *api, struct look *look, const struct snapshot *snapshot)
+{
+	struct api_request *request = look->request;
+	TG_AUTO_FREE char  *text = NULL;
+	bool                found = true;
+
+	look->request = NULL;
+	if (snapshot == NULL) {
+		api_reply_error(request, API_NOT_READY, "the engine is down", NULL);
+		return;
+	}
+	if (look->action == API_NETWORKS_GET) {
+		/* An apply may have removed it meanwhile. */
+		found = look->port == 0 || model_find(api->control->active->model, look->port) != NULL;
+		if (found)
+			text = control_text_networks(api->control, snapshot, look->port);
+	} else {
+		text = control_text_peers(snapshot, look->port, look->has_peer ? &look->peer : NULL, &found);
+	}
+	if (!found)
+		api_reply_error(request, API_NOT_FOUND, "there is no such network or peer", NULL);
+	else
+		reply_text(request, text);
+}
+
+void control_api_snapshot(struct control_api *api, uint64_t id, const struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < LOOKS_MOST; i++)
+		if (api->looks[i].request != NULL && api->looks[i].id == id)
+			look_answer(api, &api->looks[i], snapshot);
+}
+
+void control_api_engine_gone(struct control_api *api)
+{
+	for (size_t i = 0; i < LOOKS_MOST; i++)
+		if (api->looks[i].request != NULL)
+			look_answer(api, &api->looks[i], NULL);
+}
+
+void control_api_stop(struct control_api *api)
+{
+	control_api_engine_gone(api);
+	control_events_stop(api->control->events);
+}
+
+/* A document without secrets is printed in the thread. */
+struct printing {
+	struct control     *control;
+	struct api_request *request;
+	struct document    *document;
+	char               *text;
+	size_t              bytes;
+};
+
+static void run_print(void *arg)
+{
+	struct printing *p = arg;
+
+	p->text = model_print(p->document->model, false, &p->bytes);
+}
+
+static void on_printed(void *arg)
+{
+	struct printing *p = arg;
+
+	if (p->text == NULL)
+		api_reply_error(p->request, API_NOT_READY, "out of memory", NULL);
+	else
+		api_reply(p->request, 200, NULL, p->document->etag, p->text, p->bytes);
+	document_drop(p->document);
+	free(p->text);
+	free(p);
+}
+
+/* RFC 9110 §13.1.2: weak comparison. */
+static bool none_match(const char *header, const char *etag)
+{
+	return header != NULL && (strcmp(header, "*") == 0 || strstr(header, etag) != NULL);
+}
+
+static void call_config(struct control *control, struct api_request *request, const struct api_call *call)
+{
+	struct document *document = control->active;
+	struct printing *p;
+
+	if (none_match(call->if_none_match, document->etag)) {
+		api_reply_not_modified(request, document->etag);
+		return;
+	}
+	if (call->secrets) {
+		api_reply(request, 200, NULL, document->etag, document->text, document->bytes);
+		return;
+	}
+	p = calloc(1, sizeof *p);
+	if (p != NULL) {
+		p->control = control;
+		p->request = request;
+		p->document = document_hold(document);
+		if (jobs_put(control->jobs, run_print, on_printed, p) == 0)
+			return;
+		document_drop(p->document);
+		free(p);
+	}
+	api_reply_error(request, API_NOT_READY, "too much is waiting", NULL);
+}
+
+/* NULL: healthy. */
+static const char *health_fault(const struct control *control)
+{
+	if (control->engine == NULL)
+		return "the engine is down";
+	for (uint32_t i = 0; i < control->role->start.workers; i++)
+		if (control->workers[i] == NULL)
+			return "a worker is down";
+	if (!control->has_document)
+		return "no document is loaded";
+	if (!control_count_healthy(control->count))
+		return "traffic cannot be recorded";
+	if (!control->ready)
+		return "the document is not yet in force";
+	return NULL;
+}
+
+static void call_health(struct control *control, struct api_request *request, const struct api_call *call)
+{
+	const char *fault = health_fault(control);
+	size_t      failed = control_text_failed(control_routes_state(control->routes));
+	char        text[64];
+
+	if (fault != NULL) {
+		api_reply_error(request, API_NOT_READY, call->authenticated ? fault : "not ready", NULL);
+		return;
+	}
+	if (failed > 0)
+		snprintf(text, sizeof text, "{\"status\":\"degraded\",\"failed\":%zu}", failed);
+	else
+		snprintf(text, sizeof text, "{\"status\":\"ok\"}");
+	api_reply(request, 200, NULL, NULL, text, strlen(text));
+}
+
+static void call_metrics(struct control *control, struct api_request *request)
+{
+	const struct snapshot *state = control_routes_state(control->routes);
+	size_t                 failed = control_text_failed(state);
+	unsigned               workers = 0;
+	char                   text[2048];
+	int                    len;
+
+	for (uint32_t i = 0; i < control->role->start.workers; i++)
+		workers += control->workers[i] != NULL;
+	len = snprintf(text, sizeof text,
+	               "# HELP tollgate_healthy Whether every role runs, a document is in force and traffic is recorded.\n"
+	               "# TYPE tollgate_healthy gauge\n"
+	               "tollgate_healthy %d\n"
+	               "# HELP tollgate_config_generation Generation of the active document.\n"
+	               "# TYPE tollgate_config_generation gauge\n"
+	               "tollgate_config_generation %" PRIu64 "\n"
+	               "# HELP tollgate_networks Networks of the active document by state.\n"
+	               "# TYPE tollgate_networks gauge\n"
+	               "tollgate_networks{state=\"up\"} %zu\n"
+	               "tollgate_networks{state=\"failed\"} %zu\n"
+	               "# HELP tollgate_peers Peers in the active document.\n"
+	               "# TYPE tollgate_peers gauge\n"
+	               "tollgate_peers %zu\n"
+	               "# HELP tollgate_workers Proxy processes that run.\n"
+	               "# TYPE tollgate_workers gauge\n"
+	               "tollgate_workers %u\n",
+	               health_fault(control) == NULL, control->generation, state->networks_count - failed, failed,
+	               control->active->model->peers_count, workers);
+	api_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, text, (size_t)len);
+}
+
+void control_api_call(struct api_request *request, const struct api_call *call, void *arg)
+{
+	struct control *control = arg;
+
+	switch (call->action) {
+	case API_CONFIG_GET:
+		call_config(control, request, call);
+		return;
+	case API_CONFIG_APPLY:
+	case API_CONFIG_PATCH:
+	case API_PEER_PUT:
+	case API_PEER_DELETE:
+		control_apply_call(control->apply, request, call);
+		return;
+	case API_NETWORKS_GET:
+	case API_PEERS_GET:
+		call_look(control->api, request, call);
+		return;
+	case API_TRAFFIC_GET:
+		control_traffic_call(control, request, call);
+		return;
+	case API_EVENTS_GET:
+		control_events_call(control->events, request, call);
+		return;
+	case API_HEALTH_GET:
+		call_health(control, request, call);
+		return;
+	case API_METRICS_GET:
+		call_metrics(control, request);
+		return;
+	}
+}

@@ -1,0 +1,507 @@
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "accounting/store.h"
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/control.h"
+#include "daemon/jobs.h"
+#include "daemon/role.h"
+#include "daemon/slots.h"
+
+#define SEGMENTS_MOST	 1024	/* live ones and those of dead workers that are yet to be folded in */
+#define ENGINE_ANSWER_MS 5000	/* then hosts are recorded without peers */
+#define LEDGER_RETRY_MS	 1000
+#define SWEEP_MS	 60000
+#define SWEEP_RECORDS	 20000
+#define READINGS_BYTES_MOST ((size_t)1 << 30)
+
+struct segment {
+	const struct msg_slot *slots;	/* mapped, MSG_SLOTS of them */
+	uint32_t               index;	/* of its worker */
+	bool                   live;
+	char                   name[MSG_NAME_MOST];
+};
+
+/* One transaction on its way through the thread. */
+struct entry {
+	struct control      *control;	/* borrowed */
+	struct msg_reading  *readings;	/* owned */
+	size_t               readings_count;
+	struct store_host   *hosts;
+	size_t               hosts_count;
+	const char         **done;	/* names of dead segments: those in `names` */
+	char               (*names)[MSG_NAME_MOST];	/* of all segments, so that none goes meanwhile */
+	size_t               done_count;
+	uint64_t             ledger_id;
+	struct channel      *engine;	/* whom to answer: compared only */
+	int                  stored;
+	struct store_outcome outcome;
+	struct tg_error      err;
+};
+
+struct control_count {
+	struct control *control;	/* borrowed */
+	struct segment  segments[SEGMENTS_MOST];
+	size_t          segments_count;
+	struct event   *tick, *engine_late, *ledger_retry, *sweep;
+	struct entry   *ledger;		/* could not be stored: tried again */
+	uint64_t        look_id;	/* of the MSG_LOOK that waits, 0: none */
+	uint64_t        looks;
+	bool            busy;		/* a sample is being stored */
+	bool            sweeping;
+	bool            failed;		/* the last transaction was not stored */
+	void          (*final)(struct control *control);	/* the last sample is wanted */
+	bool            final_begun;
+};
+
+static void count_sample(struct control_count *count);
+static void count_store(struct control_count *count, const struct snapshot *snapshot);
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	count_sample(arg);
+}
+
+static void on_engine_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_count *count = arg;
+
+	(void)fd;
+	(void)what;
+	tg_log(TG_LOG_WARN, "the engine did not read the counters in time", NULL);
+	count->look_id = 0;
+	count_store(count, NULL);
+}
+
+static void on_ledger_retry(evutil_socket_t fd, short what, void *arg);
+static void on_sweep(evutil_socket_t fd, short what, void *arg);
+
+struct control_count *control_count_new(struct control *control)
+{
+	struct control_count *count = calloc(1, sizeof *count);
+
+	if (count == NULL)
+		return NULL;
+	count->control = control;
+	count->tick = event_new(control->base, -1, EV_PERSIST, on_tick, count);
+	count->engine_late = evtimer_new(control->base, on_engine_late, count);
+	count->ledger_retry = evtimer_new(control->base, on_ledger_retry, count);
+	count->sweep = event_new(control->base, -1, EV_PERSIST, on_sweep, count);
+	if (count->tick == NULL || count->engine_late == NULL || count->ledger_retry == NULL ||
+	    count->sweep == NULL) {
+		control_count_free(count);
+		return NULL;
+	}
+	return count;
+}
+
+static void entry_free(struct entry *entry)
+{
+	if (entry == NULL)
+		return;
+	free(entry->readings);
+	free(entry->hosts);
+	free(entry->done);
+	free(entry->names);
+	free(entry);
+}
+
+static void segment_unmap(struct segment *segment)
+{
+	tg_memfd_unmap(segment->slots, MSG_SLOTS * sizeof *segment->slots);
+}
+
+void control_count_free(struct control_count *count)
+{
+	struct event *events[4];
+
+	if (count == NULL)
+		return;
+	events[0] = count->tick;
+	events[1] = count->engine_late;
+	events[2] = count->ledger_retry;
+	events[3] = count->sweep;
+	for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
+		if (events[i] != NULL)
+			event_free(events[i]);
+	for (size_t i = 0; i < count->segments_count; i++)
+		segment_unmap(&count->segments[i]);
+	entry_free(count->ledger);
+	free(count);
+}
+
+static void slot_restore(const struct store_slot *slot, void *arg)
+{
+	if (slots_restore(arg, slot->slot, &slot->network, slot->host) == -1)
+		tg_die("cannot take up the hosts' counters");
+}
+
+int control_count_start(struct control_count *count, struct tg_error *err)
+{
+	struct control      *control = count->control;
+	uint64_t             ms = control->role->start.sample_interval_ms;
+	const struct timeval interval = { .tv_sec = (time_t)(ms / 1000),
+					  .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	const struct timeval sweep = { .tv_sec = SWEEP_MS / 1000 };
+
+	if (store_slots(control->store, slot_restore, control_routes_slots(control->routes), err) == -1)
+		return -1;
+	if (event_add(count->tick, &interval) == -1 || event_add(count->sweep, &sweep) == -1)
+		return tg_fail_memory(err);
+	return 0;
+}
+
+void control_count_segment(struct control_count *count, const struct msg_segment *body, int given)
+{
+	TG_AUTO_FD     fd = given;
+	struct segment fresh = { .index = body->index, .live = body->live };
+	struct stat    st;
+	void          *map;
+
+	memcpy(fresh.name, body->name, sizeof fresh.name);
+	fresh.name[sizeof fresh.name - 1] = '\0';
+	for (size_t i = 0; i < count->segments_count; i++) {
+		struct segment *old = &count->segments[i];
+
+		/* A worker has one live segment: its next life makes the one before it dead. */
+		if (strcmp(old->name, fresh.name) == 0) {
+			old->live = fresh.live;
+			return;
+		}
+		if (fresh.live && old->live && old->index == fresh.index)
+			old->live = false;
+	}
+	if (count->segments_count == SEGMENTS_MOST || fstat(fd, &st) == -1 ||
+	    st.st_size < (off_t)(MSG_SLOTS * sizeof(struct msg_slot))) {
+		tg_log(TG_LOG_ERROR, "cannot take up a worker's counters", "segment=%s", fresh.name);
+		return;
+	}
+	map = mmap(NULL, MSG_SLOTS * sizeof(struct msg_slot), PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED) {
+		tg_log(TG_LOG_ERROR, "cannot map a worker's counters", "segment=%s", fresh.name);
+		return;
+	}
+	fresh.slots = map;
+	count->segments[count->segments_count++] = fresh;
+}
+
+static int entry_peers(struct entry *entry, const struct snapshot *snapshot)
+{
+	entry->readings = calloc(snapshot->peers_count + 1, sizeof *entry->readings);
+	if (entry->readings == NULL)
+		return -1;
+	for (size_t i = 0; i < snapshot->networks_count; i++) {
+		const struct snapshot_network *network = &snapshot->networks[i];
+
+		for (uint32_t k = 0; k < network->peers_count; k++) {
+			const struct snapshot_peer *peer = &snapshot->peers[network->peers_first + k];
+			struct msg_reading         *to = &entry->readings[entry->readings_count++];
+
+			to->network = network->public_key;
+			to->peer = peer->public_key;
+			to->epoch = network->epoch;
+			to->rx = peer->rx;
+			to->tx = peer->tx;
+			to->kind = MSG_READING_COUNT;
+		}
+	}
+	return 0;
+}
+
+static uint64_t counter_read(const uint64_t *from)
+{
+	return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+
+static int entry_hosts(struct entry *entry, const struct control_count *count)
+{
+	uint32_t end = slots_end(control_routes_slots(count->control->routes));
+	size_t   all = count->segments_count;
+
+	entry->names = calloc(all + 1, sizeof *entry->names);
+	entry->done = calloc(all + 1, sizeof *entry->done);
+	entry->hosts = calloc(all * end + 1, sizeof *entry->hosts);
+	if (entry->names == NULL || entry->done == NULL || entry->hosts == NULL)
+		return -1;
+	for (size_t i = 0; i < all; i++) {
+		const struct segment *segment = &count->segments[i];
+
+		memcpy(entry->names[i], segment->name, sizeof entry->names[i]);
+		if (!segment->live)
+			entry->done[entry->done_count++] = entry->names[i];
+		for (uint32_t slot = 0; slot < end; slot++) {
+			const struct msg_slot *from = &segment->slots[slot];
+			struct msg_slot        now = { .rx = counter_read(&from->rx), .tx = counter_read(&from->tx),
+						       .connections = counter_read(&from->connections) };
+
+			if (now.rx == 0 && now.tx == 0 && now.connections == 0)
+				continue;
+			entry->hosts[entry->hosts_count++] =
+				(struct store_host){ .segment = entry->names[i], .slot = slot, .count = now };
+		}
+	}
+	return 0;
+}
+
+static void run_store(void *arg)
+{
+	struct entry            *entry = arg;
+	const struct store_batch batch = { .readings = entry->readings, .readings_count = entry->readings_count,
+					   .hosts = entry->hosts, .hosts_count = entry->hosts_count,
+					   .segments_done = entry->done,
+					   .segments_done_count = entry->done_count };
+
+	entry->stored = store_commit(entry->control->store, tg_clock_unix_ms(), &batch, &entry->outcome,
+	                             &entry->err);
+}
+
+static void count_result(struct control_count *count, const struct entry *entry)
+{
+	if (entry->stored == -1 && !count->failed)
+		tg_log(TG_LOG_ERROR, "cannot record traffic", "reason=\"%s\"", entry->err.text);
+	if (entry->stored == 0 && count->failed)
+		tg_log(TG_LOG_INFO, "traffic is recorded again", NULL);
+	count->failed = entry->stored == -1;
+	if (entry->stored == 0 && entry->outcome.unknown_peers > 0)
+		tg_log(TG_LOG_WARN, "peers had no baseline: theirs is this reading", "peers=%zu",
+		       entry->outcome.unknown_peers);
+}
+
+static void segments_drop(struct control_count *count, const struct entry *entry)
+{
+	for (size_t i = 0; i < entry->done_count; i++)
+		for (size_t k = 0; k < count->segments_count; k++) {
+			struct segment         *segment = &count->segments[k];
+			struct msg_segment_done body = { { 0 } };
+
+			if (strcmp(segment->name, entry->done[i]) != 0)
+				continue;
+			memcpy(body.name, segment->name, sizeof body.name);
+			channel_send(count->control->supervisor, MSG_SEGMENT_DONE, &body, NULL, 0);
+			segment_unmap(segment);
+			*segment = count->segments[--count->segments_count];
+			break;
+		}
+}
+
+/* After a sample: if a last one is wanted, this was it, or it begins now, since what was on its way
+ * may have been read before the last byte. */
+static void count_finish(struct control_count *count)
+{
+	if (count->final == NULL)
+		return;
+	if (count->final_begun) {
+		count->final(count->control);
+		return;
+	}
+	count->final_begun = true;
+	count_sample(count);
+}
+
+static void on_stored(void *arg)
+{
+	struct entry         *entry = arg;
+	struct control_count *count = entry->control->count;
+
+	count->busy = false;
+	count_result(count, entry);
+	if (entry->stored == 0) {
+		slots_committed(control_routes_slots(entry->control->routes));
+		segments_drop(count, entry);
+	}
+	entry_free(entry);
+	count_finish(count);
+}
+
+/* `snapshot` NULL: hosts alone. */
+static void count_store(struct control_count *count, const struct snapshot *snapshot)
+{
+	struct entry *entry = calloc(1, sizeof *entry);
+
+	evtimer_del(count->engine_late);
+	if (entry == NULL)
+		goto undo_entry;
+	entry->control = count->control;
+	slots_reading(control_routes_slots(count->control->routes));
+	if (entry_hosts(entry, count) == -1 || (snapshot != NULL && entry_peers(entry, snapshot) == -1))
+		goto undo_entry;
+	count->busy = true;
+	if (jobs_put(count->control->jobs, run_store, on_stored, entry) == 0)
+		return;
+	count->busy = false;
+
+undo_entry:
+	tg_log(TG_LOG_ERROR, "a sample is left out: no memory or too much is waiting", NULL);
+	count->failed = true;
+	entry_free(entry);
+	count_finish(count);
+}
+
+static void count_sample(struct control_count *count)
+{
+	static const struct timeval wait = { .tv_sec = ENGINE_ANSWER_MS / 1000 };
+	struct control             *control = count->control;
+	struct msg_look             body = { 0 };
+
+	/* Only ever one on its way: what a slow disk makes late is in the next. */
+	if (count->busy || count->look_id != 0)
+		return;
+	/* Odd: those of requests are even. */
+	body.id = ++count->looks * 2 + 1;
+	if (control->engine == NULL || channel_send(control->engine, MSG_LOOK, &body, NULL, 0) == -1) {
+		count_store(count, NULL);
+		return;
+	}
+	count->look_id = body.id;
+	evtimer_add(count->engine_late, &wait);
+}
+
+uint64_t control_count_look_id(const struct control_count *count)
+{
+	return count->look_id;
+}
+
+void control_count_snapshot(struct control_count *count, const struct snapshot *snapshot)
+{
+	if (count->look_id == 0)
+		return;
+	count->look_id = 0;
+	count_store(count, snapshot);
+}
+
+static void on_ledger(void *arg)
+{
+	static const struct timeval wait = { .tv_sec = LEDGER_RETRY_MS / 1000 };
+	struct entry               *entry = arg;
+	struct control_count       *count = entry->control->count;
+	struct channel             *engine = entry->control->engine;
+
+	count_result(count, entry);
+	if (entry->stored == -1 && count->ledger == NULL && engine == entry->engine) {
+		count->ledger = entry;
+		evtimer_add(count->ledger_retry, &wait);
+		return;
+	}
+	if (entry->stored == 0 && engine != NULL && engine == entry->engine) {
+		const struct msg_ledger_done body = { .id = entry->ledger_id };
+
+		channel_send(engine, MSG_LEDGER_DONE, &body, NULL, 0);
+	}
+	entry_free(entry);
+}
+
+static void ledger_put(struct control_count *count, struct entry *entry)
+{
+	static const struct timeval wait = { .tv_sec = LEDGER_RETRY_MS / 1000 };
+
+	if (jobs_put(count->control->jobs, run_store, on_ledger, entry) == 0)
+		return;
+	/* The engine has one ledger under way at a time: an older one is of an engine that is gone. */
+	entry_free(count->ledger);
+	count->ledger = entry;
+	evtimer_add(count->ledger_retry, &wait);
+}
+
+static void on_ledger_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_count *count = arg;
+	struct entry         *entry = count->ledger;
+
+	(void)fd;
+	(void)what;
+	count->ledger = NULL;
+	if (entry != NULL && entry->engine == count->control->engine)
+		ledger_put(count, entry);
+	else
+		entry_free(entry);
+}
+
+void control_count_ledger(struct control_count *count, const struct msg_ledger *body, int fd)
+{
+	size_t             bytes = 0;
+	struct tg_error    err;
+	struct entry      *entry = calloc(1, sizeof *entry);
+	const void        *map = NULL;
+
+	if (entry != NULL)
+		map = tg_memfd_map(fd, sizeof *entry->readings, READINGS_BYTES_MOST, &bytes, &err);
+	if (map == NULL || bytes != body->count * sizeof *entry->readings) {
+		tg_log(TG_LOG_ERROR, "refused a ledger of the engine", NULL);
+		goto undo_map;
+	}
+	entry->control = count->control;
+	entry->engine = count->control->engine;
+	entry->ledger_id = body->id;
+	entry->readings_count = body->count;
+	entry->readings = malloc(bytes);
+	if (entry->readings == NULL) {
+		tg_log(TG_LOG_ERROR, "out of memory for a ledger of the engine", NULL);
+		goto undo_map;
+	}
+	memcpy(entry->readings, map, bytes);
+	tg_memfd_unmap(map, bytes);
+	ledger_put(count, entry);
+	return;
+
+undo_map:
+	tg_memfd_unmap(map, bytes);
+	entry_free(entry);
+	/* Without an answer the engine would wait for ever: it begins anew on a new channel. */
+	tg_die("the engine's ledger cannot be taken up");
+}
+
+static void run_sweep(void *arg)
+{
+	struct control *control = arg;
+	struct tg_error err;
+	int             left = store_sweep(control->store, tg_clock_unix_ms(), SWEEP_RECORDS, &err);
+
+	if (left == -1)
+		tg_log(TG_LOG_ERROR, "cannot sweep the traffic database", "reason=\"%s\"", err.text);
+	control->count->sweeping = left == 1;
+}
+
+static void on_swept(void *arg)
+{
+	struct control *control = arg;
+
+	if (control->count->sweeping && !control->stopping &&
+	    jobs_put(control->jobs, run_sweep, on_swept, control) == 0)
+		return;
+	control->count->sweeping = false;
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_count *count = arg;
+
+	(void)fd;
+	(void)what;
+	if (count->sweeping)
+		return;
+	count->sweeping = jobs_put(count->control->jobs, run_sweep, on_swept, count->control) == 0;
+}
+
+void control_count_final(struct control_count *count, void (*done)(struct control *control))
+{
+	event_del(count->tick);
+	event_del(count->sweep);
+	count->final = done;
+	if (!count->busy && count->look_id == 0)
+		count_finish(count);
+}
+
+bool control_count_healthy(const struct control_count *count)
+{
+	return !count->failed;
+}

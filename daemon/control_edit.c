@@ -1,0 +1,127 @@
+#include "daemon/control_edit.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "daemon/document.h"
+
+int control_edit_init(struct control_edit *edit, const struct api_call *call)
+{
+	edit->action = (int)call->action;
+	edit->dry_run = call->dry_run;
+	edit->port = call->port;
+	edit->peer = call->peer;
+	edit->body_bytes = call->body_bytes;
+	edit->body = malloc(call->body_bytes + 1);
+	if (edit->body == NULL)
+		return -1;
+	if (call->body_bytes > 0)
+		memcpy(edit->body, call->body, call->body_bytes);
+	return 0;
+}
+
+void control_edit_clear(struct control_edit *edit)
+{
+	if (edit->body != NULL)
+		explicit_bzero(edit->body, edit->body_bytes);
+	free(edit->body);
+	document_drop(edit->before);
+	document_drop(edit->after);
+	model_diff_clear(&edit->diff);
+	model_faults_clear(&edit->faults);
+	model_faults_clear(&edit->warnings);
+}
+
+static enum control_edit_result result_of(enum model_result result)
+{
+	switch (result) {
+	case MODEL_OK:
+		return CONTROL_EDIT_OK;
+	case MODEL_NOT_JSON:
+		return CONTROL_EDIT_NOT_JSON;
+	case MODEL_INVALID:
+		return CONTROL_EDIT_INVALID;
+	case MODEL_TOO_LARGE:
+		return CONTROL_EDIT_TOO_LARGE;
+	case MODEL_NO_MEMORY:
+		return CONTROL_EDIT_NO_MEMORY;
+	}
+	return CONTROL_EDIT_NO_MEMORY;
+}
+
+/* PUT and DELETE of one peer, on the text of the active document: the whole is then read again, so
+ * that a peer obeys the same rules however it came. */
+static enum control_edit_result edit_peer(struct control_edit *edit, struct model **to)
+{
+	const struct model_network *network = model_find(edit->before->model, edit->port);
+	char                        port[8];
+	char                        key[TG_KEY_TEXT];
+	struct tg_error             err;
+	cJSON                      *document = NULL;
+	cJSON                      *body = NULL;
+	cJSON                      *peers;
+	TG_AUTO_FREE char          *text = NULL;
+	bool                        remove = edit->action == API_PEER_DELETE;
+
+	if (network == NULL)
+		return CONTROL_EDIT_NOT_FOUND;
+	edit->created = model_find_peer(edit->before->model, network, &edit->peer) == NULL;
+	if (remove && edit->created)
+		return CONTROL_EDIT_NOT_FOUND;
+	if (!remove) {
+		body = json_parse(edit->body, edit->body_bytes, &err);
+		if (body == NULL) {
+			model_faults_add(&edit->faults, "", "%s", err.text);
+			return err.code == TG_CODE_MEMORY ? CONTROL_EDIT_NO_MEMORY : CONTROL_EDIT_NOT_JSON;
+		}
+	}
+	snprintf(port, sizeof port, "%u", edit->port);
+	tg_key_print(&edit->peer, key);
+	document = cJSON_ParseWithLength(edit->before->text, edit->before->bytes);
+	peers = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(document, port), "peers");
+	if (peers != NULL) {
+		cJSON_DeleteItemFromObjectCaseSensitive(peers, key);
+		if (body != NULL && cJSON_AddItemToObject(peers, key, body))
+			body = NULL;
+		text = cJSON_PrintUnformatted(document);
+	}
+	cJSON_Delete(document);
+	if (body != NULL) {
+		cJSON_Delete(body);
+		return CONTROL_EDIT_NO_MEMORY;
+	}
+	if (text == NULL)
+		return CONTROL_EDIT_NO_MEMORY;
+	return result_of(model_parse(text, strlen(text), to, &edit->faults, &edit->warnings));
+}
+
+void control_edit_run(struct control_edit *edit)
+{
+	struct model       *model = NULL;
+	const struct model *before = edit->before->model;
+
+	if (edit->action == API_CONFIG_PATCH)
+		edit->result = result_of(model_patch(before, edit->body, edit->body_bytes, &model, &edit->faults,
+		                                     &edit->warnings));
+	else if (edit->action == API_CONFIG_APPLY)
+		edit->result = result_of(
+			model_parse(edit->body, edit->body_bytes, &model, &edit->faults, &edit->warnings));
+	else
+		edit->result = edit_peer(edit, &model);
+	if (edit->result != CONTROL_EDIT_OK)
+		return;
+	if (model_diff(before, model, &edit->diff) == -1) {
+		model_free(model);
+		edit->result = CONTROL_EDIT_NO_MEMORY;
+		return;
+	}
+	edit->after = document_new(model);
+	if (edit->after == NULL)
+		edit->result = CONTROL_EDIT_NO_MEMORY;
+}

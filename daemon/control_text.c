@@ -1,0 +1,259 @@
+#include <arpa/inet.h>
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/model.h"
+#include "daemon/control.h"
+#include "daemon/document.h"
+#include "daemon/role.h"
+
+#define CONNECTED_S 180	/* no handshake for so long: not connected */
+
+/* Every helper here lets a NULL through, and only the printing at the end says "out of memory": what
+ * cJSON could not add is missing, so each addition is checked into one flag. */
+struct printing {
+	bool failed;
+};
+
+static cJSON *put(struct printing *p, cJSON *object, const char *name, cJSON *item)
+{
+	if (item == NULL || !cJSON_AddItemToObject(object, name, item)) {
+		cJSON_Delete(item);
+		p->failed = true;
+		return NULL;
+	}
+	return item;
+}
+
+static void append(struct printing *p, cJSON *array, cJSON *item)
+{
+	if (item == NULL || !cJSON_AddItemToArray(array, item)) {
+		cJSON_Delete(item);
+		p->failed = true;
+	}
+}
+
+static void put_u64(struct printing *p, cJSON *object, const char *name, uint64_t value)
+{
+	if (json_add_u64(object, name, value) == -1)
+		p->failed = true;
+}
+
+static char *print(struct printing *p, cJSON *root)
+{
+	char *text = p->failed || root == NULL ? NULL : cJSON_PrintUnformatted(root);
+
+	cJSON_Delete(root);
+	return text;
+}
+
+size_t control_text_failed(const struct snapshot *state)
+{
+	size_t failed = 0;
+
+	for (size_t i = 0; i < state->networks_count; i++)
+		failed += state->networks[i].state == SNAPSHOT_FAILED;
+	return failed;
+}
+
+static cJSON *ports(struct printing *p, const uint16_t *list, size_t count)
+{
+	cJSON *array = cJSON_CreateArray();
+
+	for (size_t i = 0; i < count; i++) {
+		char port[8];
+
+		snprintf(port, sizeof port, "%u", list[i]);
+		append(p, array, cJSON_CreateString(port));
+	}
+	return array;
+}
+
+static void put_tally(struct printing *p, cJSON *root, const char *name, const struct model_tally *tally)
+{
+	cJSON *object = put(p, root, name, cJSON_CreateObject());
+
+	put_u64(p, object, "added", tally->added);
+	put_u64(p, object, "changed", tally->changed);
+	put_u64(p, object, "removed", tally->removed);
+}
+
+static void put_networks(struct printing *p, cJSON *root, const struct control_report *report)
+{
+	const struct model_diff *diff = report->diff;
+	cJSON                   *networks = put(p, root, "networks", cJSON_CreateObject());
+	cJSON                   *failed;
+
+	put(p, networks, "added", ports(p, diff->added, diff->added_count));
+	put(p, networks, "changed", ports(p, diff->changed, diff->changed_count));
+	put(p, networks, "removed", ports(p, diff->removed, diff->removed_count));
+	put_u64(p, networks, "unchanged", diff->unchanged_count);
+	failed = put(p, networks, "failed", cJSON_CreateObject());
+	for (size_t i = 0; report->state != NULL && i < report->state->networks_count; i++) {
+		const struct snapshot_network *network = &report->state->networks[i];
+		char                           port[8];
+
+		snprintf(port, sizeof port, "%u", network->port);
+		if (network->state == SNAPSHOT_FAILED)
+			put(p, failed, port, cJSON_CreateString(network->reason));
+	}
+}
+
+static void put_changes(struct printing *p, cJSON *root, const struct model_diff *diff)
+{
+	static const char *const ops[] = { [MODEL_ADD] = "add", [MODEL_CHANGE] = "change",
+					   [MODEL_REMOVE] = "remove" };
+	cJSON                   *changes = put(p, root, "changes", cJSON_CreateArray());
+
+	for (size_t i = 0; i < diff->changes_count; i++) {
+		cJSON *change = cJSON_CreateObject();
+
+		put(p, change, "op", cJSON_CreateString(ops[diff->changes[i].op]));
+		put(p, change, "path", cJSON_CreateString(diff->changes[i].path));
+		append(p, changes, change);
+	}
+}
+
+static void put_warnings(struct printing *p, cJSON *root, const struct model_faults *faults)
+{
+	cJSON *warnings = put(p, root, "warnings", cJSON_CreateArray());
+
+	for (size_t i = 0; i < faults->count; i++) {
+		cJSON *warning = cJSON_CreateObject();
+
+		put(p, warning, "path", cJSON_CreateString(faults->list[i].path));
+		put(p, warning, "message", cJSON_CreateString(faults->list[i].text));
+		append(p, warnings, warning);
+	}
+}
+
+char *control_text_report(const struct control_report *report)
+{
+	struct printing p = { false };
+	cJSON          *root = cJSON_CreateObject();
+	char            ms[32];
+
+	put_u64(&p, root, "generation", report->generation);
+	put(&p, root, "dry_run", cJSON_CreateBool(report->dry_run));
+	snprintf(ms, sizeof ms, "%.1f", report->duration_ms);
+	put(&p, root, "duration_ms", cJSON_CreateRaw(ms));
+	put_networks(&p, root, report);
+	put_tally(&p, root, "peers", &report->diff->peers);
+	put_tally(&p, root, "hosts", &report->diff->hosts);
+	put_changes(&p, root, report->diff);
+	put_warnings(&p, root, report->warnings);
+	if (report->error != NULL)
+		put(&p, root, "error", cJSON_CreateRaw(report->error));
+	return print(&p, root);
+}
+
+static cJSON *peer_json(struct printing *p, const struct snapshot *live, const struct snapshot_peer *peer)
+{
+	cJSON  *object = cJSON_CreateObject();
+	cJSON  *ranges;
+	char    text[TG_ENDPOINT_TEXT];
+	int64_t now = tg_clock_unix_ms() / 1000;
+	bool    known = peer->endpoint.family != 0;
+
+	put(p, object, "endpoint",
+	    known ? cJSON_CreateString(tg_endpoint_print(&peer->endpoint, text)) : cJSON_CreateNull());
+	ranges = put(p, object, "allowed_ips", cJSON_CreateArray());
+	for (uint32_t i = 0; i < peer->ranges_count; i++) {
+		char range[TG_CIDR_TEXT];
+
+		append(p, ranges, cJSON_CreateString(tg_cidr_print(&live->ranges[peer->ranges_first + i], range)));
+	}
+	if (peer->handshake_unix_s > 0)
+		put_u64(p, object, "latest_handshake", (uint64_t)peer->handshake_unix_s);
+	else
+		put(p, object, "latest_handshake", cJSON_CreateNull());
+	put_u64(p, object, "rx", peer->rx);
+	put_u64(p, object, "tx", peer->tx);
+	put(p, object, "connected",
+	    cJSON_CreateBool(peer->handshake_unix_s > 0 && now - peer->handshake_unix_s < CONNECTED_S));
+	return object;
+}
+
+static cJSON *peers_json(struct printing *p, const struct snapshot *live, const struct snapshot_network *network)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	for (uint32_t i = 0; network != NULL && i < network->peers_count; i++) {
+		const struct snapshot_peer *peer = &live->peers[network->peers_first + i];
+		char                        key[TG_KEY_TEXT];
+
+		put(p, object, tg_key_print(&peer->public_key, key), peer_json(p, live, peer));
+	}
+	return object;
+}
+
+static cJSON *network_json(struct printing *p, const struct control *control, const struct snapshot *live,
+                           const struct model_network *network)
+{
+	const struct model            *model = control->active->model;
+	const struct snapshot_network *seen = snapshot_find(live, network->port);
+	cJSON                         *object = cJSON_CreateObject();
+	cJSON                         *addresses;
+	char                           text[TG_CIDR_TEXT];
+	bool                           up = seen != NULL && seen->state == SNAPSHOT_UP;
+
+	put_u64(p, object, "port", network->port);
+	put(p, object, "name",
+	    network->name_at != 0 ? cJSON_CreateString(model_text(model, network->name_at)) : cJSON_CreateNull());
+	put(p, object, "public_key", cJSON_CreateString(tg_key_print(&network->public_key, text)));
+	snprintf(text, sizeof text, "%s%u", control->role->start.netns_prefix, network->port);
+	put(p, object, "netns", cJSON_CreateString(text));
+	snprintf(text, sizeof text, "wg%u", network->port);
+	put(p, object, "interface", cJSON_CreateString(text));
+	put(p, object, "wireguard",
+	    cJSON_CreateString(seen != NULL && seen->wireguard == MSG_WIREGUARD_KERNEL ? "kernel" : "userspace"));
+	put(p, object, "state", cJSON_CreateString(up ? "up" : "failed"));
+	if (!up)
+		put(p, object, "reason",
+		    cJSON_CreateString(seen != NULL ? seen->reason : "it is being brought up"));
+	addresses = put(p, object, "address", cJSON_CreateArray());
+	for (uint32_t i = 0; i < network->addresses_count; i++)
+		append(p, addresses,
+		       cJSON_CreateString(tg_cidr_print(&model->cidrs[network->addresses_first + i], text)));
+	put_u64(p, object, "mtu", network->mtu);
+	put(p, object, "peers", peers_json(p, live, seen));
+	return object;
+}
+
+char *control_text_networks(const struct control *control, const struct snapshot *live, uint16_t port)
+{
+	struct printing             p = { false };
+	const struct model         *model = control->active->model;
+	const struct model_network *one = port != 0 ? model_find(model, port) : NULL;
+	cJSON                      *root;
+
+	if (one != NULL)
+		return print(&p, network_json(&p, control, live, one));
+	root = cJSON_CreateObject();
+	for (size_t i = 0; i < model->networks_count; i++) {
+		char key[8];
+
+		snprintf(key, sizeof key, "%u", model->networks[i].port);
+		put(&p, root, key, network_json(&p, control, live, &model->networks[i]));
+	}
+	return print(&p, root);
+}
+
+char *control_text_peers(const struct snapshot *live, uint16_t port, const struct tg_key *peer, bool *found)
+{
+	struct printing                p = { false };
+	const struct snapshot_network *network = snapshot_find(live, port);
+
+	*found = true;
+	if (peer == NULL)
+		return print(&p, peers_json(&p, live, network));
+	for (uint32_t i = 0; network != NULL && i < network->peers_count; i++)
+		if (tg_key_equal(&live->peers[network->peers_first + i].public_key, peer))
+			return print(&p, peer_json(&p, live, &live->peers[network->peers_first + i]));
+	*found = false;
+	return NULL;
+}

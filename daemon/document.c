@@ -1,0 +1,252 @@
+#include "daemon/document.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/model.h"
+
+#define STATE_FILE "state.json"
+#define META_FILE  "state.meta"
+
+void document_digest(const char *text, size_t bytes, char to[DOCUMENT_DIGEST_TEXT])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned      len = 0;
+
+	if (EVP_Digest(text, bytes, digest, &len, EVP_sha256(), NULL) != 1)
+		tg_die("cannot make a digest");
+	for (unsigned i = 0; i < len; i++)
+		snprintf(to + (size_t)i * 2, 3, "%02x", digest[i]);
+}
+
+struct document *document_new(struct model *model)
+{
+	struct document *document = calloc(1, sizeof *document);
+
+	if (document == NULL) {
+		model_free(model);
+		return NULL;
+	}
+	document->refs = 1;
+	document->model = model;
+	document->text = model_print(model, true, &document->bytes);
+	if (document->text == NULL) {
+		document_drop(document);
+		return NULL;
+	}
+	document_digest(document->text, document->bytes, document->digest);
+	snprintf(document->etag, sizeof document->etag, "\"%.32s\"", document->digest);
+	return document;
+}
+
+struct document *document_hold(struct document *document)
+{
+	document->refs++;
+	return document;
+}
+
+void document_drop(struct document *document)
+{
+	if (document == NULL || --document->refs > 0)
+		return;
+	model_free(document->model);
+	if (document->text != NULL)
+		explicit_bzero(document->text, document->bytes);
+	free(document->text);
+	free(document);
+}
+
+static int file_write(int dir, const char *name, const char *text, size_t bytes, struct tg_error *err)
+{
+	char       fresh[32];
+	TG_AUTO_FD fd = -1;
+
+	snprintf(fresh, sizeof fresh, "%s.new", name);
+	fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd == -1)
+		return tg_fail_sys(err, "cannot create %s", fresh);
+	while (bytes > 0) {
+		ssize_t n = write(fd, text, bytes);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1) {
+			tg_fail_sys(err, "cannot write %s", fresh);
+			goto undo_file;
+		}
+		text += n;
+		bytes -= (size_t)n;
+	}
+	if (fsync(fd) == -1) {
+		tg_fail_sys(err, "cannot write %s to the disk", fresh);
+		goto undo_file;
+	}
+	if (renameat(dir, fresh, dir, name) == 0)
+		return 0;
+	tg_fail_sys(err, "cannot rename %s", fresh);
+
+undo_file:
+	unlinkat(dir, fresh, 0);
+	return -1;
+}
+
+static int meta_write(int dir, const struct document *document, const struct document_meta *meta,
+                      const char *config_before, struct tg_error *err)
+{
+	char text[512];
+	int  len = snprintf(text, sizeof text,
+	                    "{\"generation\":%" PRIu64 ",\"document\":\"%s\",\"config\":\"%s\","
+	                    "\"config_before\":\"%s\"}\n",
+	                    meta->generation, document->digest, meta->config, config_before);
+
+	return file_write(dir, META_FILE, text, (size_t)len, err);
+}
+
+/* The meta goes first and names the document it belongs to: when the machine dies between the two,
+ * the old document is found with a meta that is not its own, and `config_before` then counts. */
+int document_store(int dir, const struct document *document, const struct document_meta *meta,
+                   const struct document_meta *before, struct tg_error *err)
+{
+	if (meta_write(dir, document, meta, before->config, err) == -1 ||
+	    file_write(dir, STATE_FILE, document->text, document->bytes, err) == -1)
+		return -1;
+	if (fsync(dir) == -1)
+		return tg_fail_sys(err, "cannot write the state directory to the disk");
+	return 0;
+}
+
+int document_store_meta(int dir, const struct document *document, const struct document_meta *meta,
+                        struct tg_error *err)
+{
+	if (meta_write(dir, document, meta, meta->config, err) == -1)
+		return -1;
+	if (fsync(dir) == -1)
+		return tg_fail_sys(err, "cannot write the state directory to the disk");
+	return 0;
+}
+
+/* 1: read, *to is the caller's; 0: no such file; -1. */
+static int file_read(int dir, const char *name, char **to, size_t *bytes, struct tg_error *err)
+{
+	TG_AUTO_FD         fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	TG_AUTO_FREE char *text = NULL;
+	struct stat        st;
+	size_t             got = 0;
+
+	if (fd == -1 && errno == ENOENT)
+		return 0;
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return tg_fail_sys(err, "cannot open %s", name);
+	if (!S_ISREG(st.st_mode) || st.st_size > 2 * (off_t)MODEL_BYTES_MOST)
+		return tg_fail(err, TG_CODE_INVALID, "%s is no file of a document's size", name);
+	text = malloc((size_t)st.st_size + 1);
+	if (text == NULL)
+		return tg_fail_memory(err);
+	while (got < (size_t)st.st_size) {
+		ssize_t n = read(fd, text + got, (size_t)st.st_size - got);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return tg_fail_sys(err, "cannot read %s", name);
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	*bytes = got;
+	*to = tg_take_ptr(&text);
+	return 1;
+}
+
+static bool digest_read(const cJSON *from, char to[DOCUMENT_DIGEST_TEXT])
+{
+	const char *text = cJSON_GetStringValue(from);
+
+	if (text == NULL || (text[0] != '\0' && strlen(text) != DOCUMENT_DIGEST_TEXT - 1))
+		return false;
+	snprintf(to, DOCUMENT_DIGEST_TEXT, "%s", text);
+	return true;
+}
+
+static int meta_load(int dir, const struct document *document, struct document_meta *to, struct tg_error *err)
+{
+	TG_AUTO_FREE char *text = NULL;
+	size_t             bytes = 0;
+	int                found = file_read(dir, META_FILE, &text, &bytes, err);
+	char               owner[DOCUMENT_DIGEST_TEXT];
+	char               before[DOCUMENT_DIGEST_TEXT];
+	cJSON             *json;
+	bool               sound;
+
+	memset(to, 0, sizeof *to);
+	if (found <= 0)
+		return found;
+	json = json_parse(text, bytes, err);
+	if (json == NULL)
+		return -1;
+
+	const cJSON *generation = cJSON_GetObjectItemCaseSensitive(json, "generation");
+
+	sound = cJSON_IsNumber(generation) && generation->valuedouble >= 0 &&
+	        digest_read(cJSON_GetObjectItemCaseSensitive(json, "document"), owner) &&
+	        digest_read(cJSON_GetObjectItemCaseSensitive(json, "config"), to->config) &&
+	        digest_read(cJSON_GetObjectItemCaseSensitive(json, "config_before"), before);
+	if (sound) {
+		to->generation = (uint64_t)generation->valuedouble;
+		if (strcmp(owner, document->digest) != 0)
+			memcpy(to->config, before, sizeof before);
+	}
+	cJSON_Delete(json);
+	return sound ? 1 : tg_fail(err, TG_CODE_INVALID, "%s is damaged", META_FILE);
+}
+
+int document_load(int dir, struct document **to, struct document_meta *meta, struct tg_error *err)
+{
+	TG_AUTO_FREE char   *text = NULL;
+	size_t               bytes = 0;
+	struct model        *model = NULL;
+	struct model_faults *faults;
+	struct document     *document;
+	int                  found = file_read(dir, STATE_FILE, &text, &bytes, err);
+
+	*to = NULL;
+	memset(meta, 0, sizeof *meta);
+	if (found <= 0)
+		return found;
+	faults = calloc(2, sizeof *faults);
+	if (faults == NULL)
+		return tg_fail_memory(err);
+
+	enum model_result result = model_parse(text, bytes, &model, &faults[0], &faults[1]);
+
+	if (result != MODEL_OK && faults[0].count > 0)
+		tg_fail_at(err, TG_CODE_INVALID, STATE_FILE, "%s is not valid: %.60s: %.60s", STATE_FILE,
+		           faults[0].list[0].path, faults[0].list[0].text);
+	else if (result != MODEL_OK)
+		tg_fail_at(err, TG_CODE_INVALID, STATE_FILE, "%s cannot be read", STATE_FILE);
+	model_faults_clear(&faults[0]);
+	model_faults_clear(&faults[1]);
+	free(faults);
+	if (result != MODEL_OK)
+		return -1;
+	document = document_new(model);
+	if (document == NULL)
+		return tg_fail_memory(err);
+	if (meta_load(dir, document, meta, err) == -1) {
+		document_drop(document);
+		return -1;
+	}
+	*to = document;
+	return 1;
+}

@@ -1,0 +1,47 @@
+/* The active document, and how it is kept on disk: state.json holds its canonical text and nothing
+ * else; state.meta beside it holds the generation and which --config content was last applied. */
+#ifndef TOLLGATE_DAEMON_DOCUMENT_H
+#define TOLLGATE_DAEMON_DOCUMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct model;
+struct tg_error;
+
+#define DOCUMENT_DIGEST_TEXT 65	/* SHA-256 as hex, with the NUL */
+
+/* One document, immutable once made, counted: held by whoever reads it in the thread. */
+struct document {
+	unsigned      refs;	/* changed from the loop only */
+	struct model *model;
+	char         *text;	/* canonical, with secrets */
+	size_t        bytes;
+	char          digest[DOCUMENT_DIGEST_TEXT];	/* of text */
+	char          etag[DOCUMENT_DIGEST_TEXT + 2];	/* quoted */
+};
+
+struct document_meta {
+	uint64_t generation;
+	char     config[DOCUMENT_DIGEST_TEXT];	/* of the --config content last applied, or empty */
+};
+
+void document_digest(const char *text, size_t bytes, char to[DOCUMENT_DIGEST_TEXT]);
+/* Takes `model`, prints it; refs is 1.  NULL: out of memory, `model` is freed. */
+struct document *document_new(struct model *model);
+struct document *document_hold(struct document *document);
+void document_drop(struct document *document);
+
+/* Stores both files in the directory `dir`, so that after a crash at any point the old or the new
+ * document is there whole: write, fsync, rename, fsync of the directory. */
+int document_store(int dir, const struct document *document, const struct document_meta *meta,
+                   const struct document_meta *before, struct tg_error *err);
+/* Stores the meta alone: the document is the same. */
+int document_store_meta(int dir, const struct document *document, const struct document_meta *meta,
+                        struct tg_error *err);
+/* 1: loaded (*to is the caller's); 0: there is none, *to is NULL and *meta zero; -1: it can't be read
+ * or is not valid, which `err` says. */
+int document_load(int dir, struct document **to, struct document_meta *meta, struct tg_error *err);
+
+#endif

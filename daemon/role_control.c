@@ -1,0 +1,299 @@
+#include "daemon/role.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "accounting/store.h"
+#include "api/api.h"
+#include "base/channel.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/model.h"
+#include "daemon/control.h"
+#include "daemon/control_events.h"
+#include "daemon/document.h"
+#include "daemon/jobs.h"
+
+#define STATUS_REFUSED	2	/* the stored document, or --config: nothing is touched */
+#define TOKENS_MOST	(1U << 20)	/* bytes of a token file */
+
+static void control_quit(struct control *control)
+{
+	event_base_loopbreak(control->base);
+}
+
+static void control_stop(struct control *control)
+{
+	if (control->stopping)
+		return;
+	control->stopping = true;
+	control_api_stop(control->api);
+	control_count_final(control->count, control_quit);
+}
+
+static void on_engine_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+{
+	struct control *control = arg;
+
+	(void)channel;
+	(void)count;
+	if (msg->type == MSG_LEDGER) {
+		control_count_ledger(control->count, &msg->body.ledger, fds[0]);
+	} else if (msg->type == MSG_NETWORKS) {
+		control_routes_networks(control->routes, &msg->body.networks, fds[0]);
+	} else if (msg->type == MSG_SNAPSHOT) {
+		struct snapshot snapshot;
+		struct tg_error err;
+
+		if (snapshot_unpack(fds[0], &snapshot, &err) == -1) {
+			tg_log(TG_LOG_ERROR, "refused a snapshot of the engine", "reason=\"%s\"", err.text);
+			return;
+		}
+		if (msg->body.snapshot.id == control_count_look_id(control->count)) {
+			control_events_snapshot(control->events, &snapshot);
+			control_count_snapshot(control->count, &snapshot);
+		} else {
+			control_api_snapshot(control->api, msg->body.snapshot.id, &snapshot);
+		}
+		snapshot_clear(&snapshot);
+	}
+}
+
+static void on_engine_closed(struct channel *channel, void *arg)
+{
+	struct control *control = arg;
+
+	channel_free(channel);
+	if (control->engine != channel)
+		return;
+	control->engine = NULL;
+	control_routes_engine_gone(control->routes);
+	control_api_engine_gone(control->api);
+	control_count_snapshot(control->count, NULL);
+}
+
+static struct control_worker_end {
+	struct control *control;
+	uint32_t        index;
+} worker_ends[MSG_WORKERS_MOST];
+
+static void on_worker_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+{
+	const struct control_worker_end *end = arg;
+
+	(void)channel;
+	(void)fds;
+	(void)count;
+	if (msg->type == MSG_ROUTES_DONE)
+		control_routes_done(end->control->routes, end->index, msg->body.routes.version);
+}
+
+static void on_worker_closed(struct channel *channel, void *arg)
+{
+	const struct control_worker_end *end = arg;
+
+	channel_free(channel);
+	if (end->control->workers[end->index] != channel)
+		return;
+	end->control->workers[end->index] = NULL;
+	/* What a dead worker owed counts as done: it has no connections any more. */
+	control_routes_done(end->control->routes, end->index, UINT64_MAX);
+}
+
+static void control_channel(struct control *control, const struct msg_channel *body, int fd)
+{
+	if (body->role == MSG_ROLE_ENGINE) {
+		channel_free(control->engine);
+		control->engine = channel_new(control->base, fd, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE,
+		                              on_engine_message, on_engine_closed, control);
+		if (control->engine == NULL)
+			tg_die("out of memory");
+		control_routes_engine_gone(control->routes);
+		control_api_engine_gone(control->api);
+		control_apply_engine(control->apply);
+	} else if (body->role == MSG_ROLE_WORKER && body->index < MSG_WORKERS_MOST) {
+		struct control_worker_end *end = &worker_ends[body->index];
+
+		*end = (struct control_worker_end){ control, body->index };
+		channel_free(control->workers[body->index]);
+		control->workers[body->index] = channel_new(control->base, fd, MSG_ROLE_CONTROL, MSG_ROLE_WORKER,
+		                                            on_worker_message, on_worker_closed, end);
+		if (control->workers[body->index] == NULL)
+			tg_die("out of memory");
+		control_routes_worker(control->routes, body->index);
+	} else {
+		close(fd);
+	}
+}
+
+/* Reads all of a file that the supervisor opened.  NULL: it can't be read; else free() it. */
+static char *file_text(int fd, size_t most, size_t *bytes)
+{
+	TG_AUTO_FREE char *text = NULL;
+	size_t             got = 0;
+	size_t             room = 0;
+
+	for (;;) {
+		if (got == room) {
+			char *more;
+
+			if (room > most)
+				return NULL;
+			room = room == 0 ? 4096 : room * 2;
+			more = realloc(text, room);
+			if (more == NULL)
+				return NULL;
+			text = more;
+		}
+
+		ssize_t n = read(fd, text + got, room - got);
+
+		if (n == -1)
+			return NULL;
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	*bytes = got;
+	return tg_take_ptr(&text);
+}
+
+static void control_file(struct control *control, uint32_t kind, int fd)
+{
+	size_t             bytes = 0;
+	struct tg_error    err;
+	TG_AUTO_FREE char *text = file_text(fd, kind == MSG_FILE_TOKENS ? TOKENS_MOST : MODEL_BYTES_MOST, &bytes);
+
+	if (text == NULL) {
+		tg_log(TG_LOG_ERROR, "cannot read a file", "file=%s",
+		       kind == MSG_FILE_TOKENS ? "token-file" : "config");
+		if (!control->ready)
+			exit(STATUS_REFUSED);
+		return;
+	}
+	if (kind == MSG_FILE_CONFIG) {
+		control_apply_config(control->apply, text, bytes, !control->ready);
+	} else if (kind == MSG_FILE_TOKENS && api_tokens(control->http, text, bytes, &err) == -1) {
+		tg_log(TG_LOG_ERROR, "refused the token file", "reason=\"%s\"", err.text);
+		if (!control->ready)
+			exit(STATUS_REFUSED);
+	}
+	explicit_bzero(text, bytes);
+}
+
+static void control_listen(struct control *control, uint32_t kind, int fd)
+{
+	struct tg_error err;
+
+	if (api_listen(control->http, fd, kind == MSG_LISTENER_API_UNIX, &err) == -1)
+		tg_die("cannot listen for the API: %s", err.text);
+}
+
+/* Comes again after each SIGHUP. */
+static void control_go(struct control *control)
+{
+	if (!control->ready)
+		control_routes_start(control->routes);
+	control_apply_go(control->apply);
+}
+
+static void on_supervisor_message(struct channel *channel, const struct msg *msg, int *fds, size_t count,
+                                  void *arg)
+{
+	struct control *control = arg;
+
+	(void)channel;
+	(void)count;
+	if (msg->type == MSG_CHANNEL)
+		control_channel(control, &msg->body.channel, tg_take_fd(&fds[0]));
+	else if (msg->type == MSG_LISTENER)
+		control_listen(control, msg->body.listening.kind, tg_take_fd(&fds[0]));
+	else if (msg->type == MSG_FILE)
+		control_file(control, msg->body.file.kind, fds[0]);
+	else if (msg->type == MSG_FORWARD && control_routes_forward(control->routes, &msg->body.forward) == -1)
+		tg_die("too many --forward");
+	else if (msg->type == MSG_SEGMENT)
+		control_count_segment(control->count, &msg->body.segment, tg_take_fd(&fds[0]));
+	else if (msg->type == MSG_GO)
+		control_go(control);
+	else if (msg->type == MSG_STOP)
+		control_stop(control);
+}
+
+static void on_supervisor_closed(struct channel *channel, void *arg)
+{
+	(void)channel;
+	control_stop(arg);
+}
+
+static void control_free(struct control *control)
+{
+	/* First: what the thread still does ends in calls to all the others. */
+	jobs_free(control->jobs);
+	control_api_free(control->api);
+	control_events_free(control->events);
+	control_apply_free(control->apply);
+	control_count_free(control->count);
+	control_routes_free(control->routes);
+	api_free(control->http);
+	store_close(control->store);
+	document_drop(control->active);
+	for (size_t i = 0; i < MSG_WORKERS_MOST; i++)
+		channel_free(control->workers[i]);
+	channel_free(control->engine);
+	channel_free(control->supervisor);
+}
+
+static void control_open(struct control *control)
+{
+	const struct msg_start    *start = &control->role->start;
+	const struct store_options options = { .retention_s = start->retention_s,
+					       .rollup_retention_s = start->rollup_retention_s };
+	const struct api_options   http = { .on_call = control_api_call, .arg = control };
+	struct tg_error            err;
+
+	control->store = store_open("traffic.db", &options, &err);
+	if (control->store == NULL) {
+		tg_log(TG_LOG_ERROR, "cannot open the traffic database", "reason=\"%s\"", err.text);
+		exit(STATUS_REFUSED);
+	}
+	control->jobs = jobs_new(control->base, &err);
+	if (control->jobs == NULL)
+		tg_die("%s", err.text);
+	control->http = api_new(control->base, &http);
+	control->apply = control_apply_new(control);
+	control->routes = control_routes_new(control);
+	control->count = control_count_new(control);
+	control->api = control_api_new(control);
+	control->events = control_events_new(control);
+	if (control->http == NULL || control->apply == NULL || control->routes == NULL ||
+	    control->count == NULL || control->api == NULL || control->events == NULL)
+		tg_die("out of memory");
+	if (control_count_start(control->count, &err) == -1)
+		tg_die("cannot begin to count: %s", err.text);
+	if (control_apply_load(control->apply, &err) == -1) {
+		tg_log(TG_LOG_ERROR, "refused the stored document", "reason=\"%s\"", err.text);
+		exit(STATUS_REFUSED);
+	}
+}
+
+int role_control(struct role *role)
+{
+	static struct control control;
+
+	control.role = role;
+	control.base = role->base;
+	umask(0077);
+	control_open(&control);
+	control.supervisor = channel_new(role->base, role->supervisor_fd, MSG_ROLE_CONTROL, MSG_ROLE_SUPERVISOR,
+	                                 on_supervisor_message, on_supervisor_closed, &control);
+	if (control.supervisor == NULL)
+		tg_die("out of memory");
+	event_base_dispatch(role->base);
+	control_free(&control);
+	return 0;
+}
