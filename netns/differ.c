@@ -1,0 +1,365 @@
+#include "netns/differ.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/model.h"
+#include "netns/state.h"
+
+static const char *const step_names[STEP_KINDS] = {
+	[STEP_NAMESPACE_MAKE] = "namespace",
+	[STEP_NAMESPACE_PIN] = "namespace_name",
+	[STEP_SYSCTLS] = "sysctls",
+	[STEP_LINK_DELETE] = "foreign_link",
+	[STEP_LINK_MAKE] = "link",
+	[STEP_DEVICE] = "key_or_port",
+	[STEP_PEER_SET] = "peer",
+	[STEP_RANGES_DROP] = "allowed_ips",
+	[STEP_PEER_REMOVE] = "surplus_peer",
+	[STEP_LO_UP] = "loopback_up",
+	[STEP_MTU] = "mtu",
+	[STEP_ADDRESS_REMOVE] = "surplus_address",
+	[STEP_ADDRESS_ADD] = "address",
+	[STEP_LINK_UP] = "link_up",
+	[STEP_ROUTE_REMOVE] = "surplus_route",
+	[STEP_ROUTE_ADD] = "route",
+};
+
+/* The two values, and the plan that grows. */
+struct differ {
+	const struct model         *model;
+	const struct model_network *want;
+	const struct state         *have;
+	const struct model         *before;
+	const struct model_network *want_before;
+	struct plan                *plan;
+	bool                        memory;
+};
+
+const char *step_name(enum step_kind kind)
+{
+	return step_names[kind];
+}
+
+void plan_clear(struct plan *plan)
+{
+	free(plan->steps);
+	free(plan->ranges);
+	*plan = (struct plan){ .want = NULL };
+}
+
+static struct step *add_step(struct differ *d, enum step_kind kind)
+{
+	static struct step nowhere;
+	struct plan       *plan = d->plan;
+
+	if (plan->steps_count == plan->steps_room) {
+		size_t       room = plan->steps_room == 0 ? 16 : plan->steps_room * 2;
+		struct step *grown = reallocarray(plan->steps, room, sizeof *grown);
+
+		if (grown == NULL) {
+			d->memory = true;
+			return &nowhere;
+		}
+		plan->steps = grown;
+		plan->steps_room = room;
+	}
+	plan->steps[plan->steps_count] = (struct step){ .kind = kind };
+	return &plan->steps[plan->steps_count++];
+}
+
+static void add_range(struct differ *d, const struct tg_cidr *range)
+{
+	struct plan *plan = d->plan;
+
+	if (plan->ranges_count == plan->ranges_room) {
+		size_t          room = plan->ranges_room == 0 ? 16 : plan->ranges_room * 2;
+		struct tg_cidr *grown = reallocarray(plan->ranges, room, sizeof *grown);
+
+		if (grown == NULL) {
+			d->memory = true;
+			return;
+		}
+		plan->ranges = grown;
+		plan->ranges_room = room;
+	}
+	plan->ranges[plan->ranges_count++] = *range;
+}
+
+/* A list of CIDRs in the order of cidr_compare(), to be freed; NULL is the empty list. */
+static struct tg_cidr *sorted_copy(struct differ *d, const struct tg_cidr *list, size_t count)
+{
+	struct tg_cidr *copy;
+
+	if (count == 0)
+		return NULL;
+	copy = reallocarray(NULL, count, sizeof *copy);
+	if (copy == NULL) {
+		d->memory = true;
+		return NULL;
+	}
+	memcpy(copy, list, count * sizeof *copy);
+	if (count > 1)
+		qsort(copy, count, sizeof *copy, cidr_compare);
+	return copy;
+}
+
+static bool has_cidr(const struct tg_cidr *list, size_t count, const struct tg_cidr *cidr)
+{
+	return count > 0 && bsearch(cidr, list, count, sizeof *list, cidr_compare) != NULL;
+}
+
+static void diff_device(struct differ *d)
+{
+	const struct state *have = d->have;
+	unsigned            flags = 0;
+
+	if (!have->device || !tg_key_equal(&have->private_key, &d->want->private_key))
+		flags |= STEP_KEY;
+	if (!have->device || have->port != d->want->port)
+		flags |= STEP_PORT;
+	if (flags != 0)
+		add_step(d, STEP_DEVICE)->flags = flags;
+}
+
+static bool endpoint_is_new(const struct differ *d, const struct model_peer *want, const struct state_peer *have)
+{
+	if (want->endpoint.family == 0)
+		return false;
+	if (have == NULL)
+		return true;
+	if (d->want_before == NULL || tg_endpoint_equal(&want->endpoint, &have->endpoint))
+		return false;
+
+	const struct model_peer *before = model_find_peer(d->before, d->want_before, &want->public_key);
+
+	return before != NULL && !tg_endpoint_equal(&before->endpoint, &want->endpoint);
+}
+
+/* Sets what differs of one peer.  A range that another peer has comes over in the same step, so there
+ * is no moment in which none has it. */
+static void diff_peer(struct differ *d, const struct model_peer *want, const struct state_peer *have)
+{
+	static const struct state_peer none;
+	const struct state_peer       *now = have != NULL ? have : &none;
+	const struct tg_cidr          *had = d->have->ranges + now->ranges_first;
+	const struct tg_cidr          *range = d->model->cidrs + want->ranges_first;
+	struct step                   *step = NULL;
+	unsigned                       flags = have == NULL ? STEP_PEER_NEW : 0;
+
+	if (!tg_key_equal(&now->preshared_key, &want->preshared_key))
+		flags |= STEP_PEER_PRESHARED;
+	if (now->keepalive_s != want->keepalive_s)
+		flags |= STEP_PEER_KEEPALIVE;
+	if (endpoint_is_new(d, want, have))
+		flags |= STEP_PEER_ENDPOINT;
+	if (flags != 0) {
+		step = add_step(d, STEP_PEER_SET);
+		step->flags = flags;
+		step->peer = want;
+		step->key = want->public_key;
+		step->ranges_first = (uint32_t)d->plan->ranges_count;
+	}
+	for (uint32_t i = 0; i < want->ranges_count; i++) {
+		if (have != NULL && has_cidr(had, now->ranges_count, &range[i]))
+			continue;
+		if (step == NULL || step->ranges_count == DIFFER_RANGES_MOST) {
+			step = add_step(d, STEP_PEER_SET);
+			step->peer = want;
+			step->key = want->public_key;
+			step->ranges_first = (uint32_t)d->plan->ranges_count;
+		}
+		add_range(d, &range[i]);
+		step->ranges_count++;
+	}
+}
+
+/* Walks both lists, each sorted by key. */
+static void diff_peers(struct differ *d)
+{
+	const struct model_peer *want = d->model->peers + d->want->peers_first;
+	const struct state_peer *have = d->have->peers;
+	size_t                   w = 0;
+	size_t                   h = 0;
+
+	while (w < d->want->peers_count) {
+		int order = h == d->have->peers_count ? -1
+		                                      : memcmp(&want[w].public_key, &have[h].public_key,
+		                                               sizeof want[w].public_key);
+
+		if (order <= 0)
+			diff_peer(d, &want[w++], order == 0 ? &have[h] : NULL);
+		if (order >= 0)
+			h++;
+	}
+}
+
+static void drop_range(struct differ *d, struct step **step, const struct tg_cidr *range)
+{
+	if (*step == NULL || (*step)->ranges_count == DIFFER_RANGES_MOST) {
+		*step = add_step(d, STEP_RANGES_DROP);
+		(*step)->ranges_first = (uint32_t)d->plan->ranges_count;
+	}
+	add_range(d, range);
+	(*step)->ranges_count++;
+}
+
+/* Ranges of peers that stay, which nobody is to have any more.  What another peer is to have has come
+ * over to that one by now. */
+static void diff_surplus_ranges(struct differ *d)
+{
+	const struct state *have = d->have;
+	size_t              count = 0;
+	struct step        *step = NULL;
+
+	for (uint32_t i = 0; i < d->want->peers_count; i++)
+		count += d->model->peers[d->want->peers_first + i].ranges_count;
+
+	TG_AUTO_FREE struct tg_cidr *wanted = reallocarray(NULL, count + 1, sizeof *wanted);
+
+	if (wanted == NULL) {
+		d->memory = true;
+		return;
+	}
+	count = 0;
+	for (uint32_t i = 0; i < d->want->peers_count; i++) {
+		const struct model_peer *peer = &d->model->peers[d->want->peers_first + i];
+
+		if (peer->ranges_count == 0)
+			continue;
+		memcpy(wanted + count, d->model->cidrs + peer->ranges_first, peer->ranges_count * sizeof *wanted);
+		count += peer->ranges_count;
+	}
+	qsort(wanted, count, sizeof *wanted, cidr_compare);
+	for (size_t i = 0; i < have->peers_count; i++) {
+		const struct state_peer *peer = &have->peers[i];
+
+		if (model_find_peer(d->model, d->want, &peer->public_key) == NULL)
+			continue;	/* it goes, and its ranges with it */
+		for (uint32_t r = 0; r < peer->ranges_count; r++)
+			if (!has_cidr(wanted, count, &have->ranges[peer->ranges_first + r]))
+				drop_range(d, &step, &have->ranges[peer->ranges_first + r]);
+	}
+}
+
+static void diff_surplus_peers(struct differ *d)
+{
+	const struct state *have = d->have;
+
+	for (size_t i = 0; i < have->peers_count; i++)
+		if (model_find_peer(d->model, d->want, &have->peers[i].public_key) == NULL)
+			add_step(d, STEP_PEER_REMOVE)->key = have->peers[i].public_key;
+}
+
+static void diff_addresses(struct differ *d)
+{
+	const struct state          *have = d->have;
+	size_t                       count = d->want->addresses_count;
+	TG_AUTO_FREE struct tg_cidr *want = sorted_copy(d, d->model->cidrs + d->want->addresses_first, count);
+
+	if (want == NULL)
+		count = 0;
+	for (size_t i = 0; i < have->addresses_count; i++)
+		if (!has_cidr(want, count, &have->addresses[i]))
+			add_step(d, STEP_ADDRESS_REMOVE)->cidr = have->addresses[i];
+	for (size_t i = 0; i < count; i++)
+		if (!has_cidr(have->addresses, have->addresses_count, &want[i]))
+			add_step(d, STEP_ADDRESS_ADD)->cidr = want[i];
+}
+
+/* The ranges that need a route of their own: those that are an address's prefix have the kernel's. */
+static size_t wanted_routes(struct differ *d, struct tg_cidr *to)
+{
+	const struct tg_cidr        *cidrs = d->model->cidrs;
+	size_t                       connected = d->want->addresses_count;
+	TG_AUTO_FREE struct tg_cidr *prefixes = sorted_copy(d, cidrs + d->want->addresses_first, connected);
+	size_t                       count = 0;
+
+	if (prefixes == NULL)
+		return 0;
+	for (size_t i = 0; i < connected; i++) {
+		/* The kernel adds no such route for one IPv4 address alone. */
+		if (prefixes[i].family == AF_INET && prefixes[i].prefix == 32)
+			continue;
+		tg_cidr_mask(&prefixes[i]);
+	}
+	qsort(prefixes, connected, sizeof *prefixes, cidr_compare);
+	for (uint32_t p = 0; p < d->want->peers_count; p++) {
+		const struct model_peer *peer = &d->model->peers[d->want->peers_first + p];
+
+		for (uint32_t r = 0; r < peer->ranges_count; r++) {
+			const struct tg_cidr *range = &cidrs[peer->ranges_first + r];
+			bool                  lone = range->family == AF_INET && range->prefix == 32;
+
+			if (lone || !has_cidr(prefixes, connected, range))
+				to[count++] = *range;
+		}
+	}
+	if (count > 1)
+		qsort(to, count, sizeof *to, cidr_compare);
+	return count;
+}
+
+static void diff_routes(struct differ *d)
+{
+	const struct state *have = d->have;
+	size_t              room = 1;
+
+	for (uint32_t i = 0; i < d->want->peers_count; i++)
+		room += d->model->peers[d->want->peers_first + i].ranges_count;
+
+	TG_AUTO_FREE struct tg_cidr *want = reallocarray(NULL, room, sizeof *want);
+
+	if (want == NULL) {
+		d->memory = true;
+		return;
+	}
+
+	size_t count = wanted_routes(d, want);
+	/* Routes go down with their link, so those of a link that is down are all missing. */
+	for (size_t i = 0; i < have->routes_count; i++)
+		if (!has_cidr(want, count, &have->routes[i]))
+			add_step(d, STEP_ROUTE_REMOVE)->cidr = have->routes[i];
+	for (size_t i = 0; i < count; i++)
+		if (!has_cidr(have->routes, have->routes_count, &want[i]) &&
+		    !has_cidr(have->foreign, have->foreign_count, &want[i]))
+			add_step(d, STEP_ROUTE_ADD)->cidr = want[i];
+}
+
+int differ_plan(const struct model *model, const struct model_network *want, const struct state *have,
+                const struct model *before, struct plan *to)
+{
+	struct differ d = { .model = model, .want = want, .have = have, .before = before, .plan = to };
+
+	*to = (struct plan){ .want = want };
+	if (before != NULL)
+		d.want_before = model_find(before, want->port);
+	if (!have->exists)
+		add_step(&d, STEP_NAMESPACE_MAKE);
+	else if (!have->pinned)
+		add_step(&d, STEP_NAMESPACE_PIN);
+	if (!have->sysctls)
+		add_step(&d, STEP_SYSCTLS);
+	if (have->link == STATE_LINK_OTHER)
+		add_step(&d, STEP_LINK_DELETE);
+	if (have->link != STATE_LINK_OURS)
+		add_step(&d, STEP_LINK_MAKE);
+	diff_device(&d);
+	diff_peers(&d);
+	diff_surplus_ranges(&d);
+	diff_surplus_peers(&d);
+	if (!have->lo_up)
+		add_step(&d, STEP_LO_UP);
+	if (have->link == STATE_LINK_OURS && have->mtu != want->mtu)
+		add_step(&d, STEP_MTU);
+	diff_addresses(&d);
+	if (!have->up)
+		add_step(&d, STEP_LINK_UP);
+	diff_routes(&d);
+	if (!d.memory)
+		return 0;
+	plan_clear(to);
+	return -1;
+}

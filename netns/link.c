@@ -1,0 +1,437 @@
+#include "netns/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/model.h"
+#include "netns/differ.h"
+#include "netns/namespace.h"
+#include "netns/netlink.h"
+#include "netns/state.h"
+
+/* Marks our routes: what has another number was added by somebody else.  ('t'; rtnetlink(7) leaves
+ * numbers over 4 to programs.) */
+#define LINK_PROTOCOL 116
+
+static size_t address_bytes(int family)
+{
+	return family == AF_INET6 ? 16 : 4;
+}
+
+static struct nl_msg *link_message(uint16_t type, uint16_t flags, const struct ifinfomsg *head, const char *name)
+{
+	struct nl_msg *msg = netlink_message(type, flags, head, sizeof *head, NETLINK_SMALL);
+
+	if (msg != NULL && name != NULL && nla_put_string(msg, IFLA_IFNAME, name) < 0) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+static int put_kind(struct nl_msg *msg, const char *kind)
+{
+	struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO);
+
+	if (info == NULL || nla_put_string(msg, IFLA_INFO_KIND, kind) < 0)
+		return -1;
+	nla_nest_end(msg, info);
+	return 0;
+}
+
+/* The kernel shall not make up IPv6 addresses: a network has those of the document. */
+static int put_no_addresses(struct nl_msg *msg)
+{
+	struct nlattr *families = nla_nest_start(msg, IFLA_AF_SPEC);
+	struct nlattr *inet6 = families == NULL ? NULL : nla_nest_start(msg, AF_INET6);
+
+	if (inet6 == NULL || nla_put_u8(msg, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE) < 0)
+		return -1;
+	nla_nest_end(msg, inet6);
+	nla_nest_end(msg, families);
+	return 0;
+}
+
+int link_make(const struct netns_host *host, const struct tenant *tenant, const char *kind, uint32_t mtu,
+              struct tg_error *err)
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+	struct nl_msg   *msg = link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head, tenant->link);
+
+	if (msg == NULL || nla_put_u32(msg, IFLA_MTU, mtu) < 0 ||
+	    nla_put_u32(msg, IFLA_NET_NS_FD, (uint32_t)tenant->ns) < 0 || put_kind(msg, kind) != 0) {
+		nlmsg_free(msg);
+		return tg_fail_memory(err);
+	}
+	return netlink_ask(host->route, msg, NULL, NULL, err);
+}
+
+int link_move(const struct netns_host *host, const struct tenant *tenant, uint32_t mtu, struct tg_error *err)
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+	struct nl_msg   *msg = link_message(RTM_NEWLINK, 0, &head, tenant->link);
+
+	if (msg == NULL || nla_put_u32(msg, IFLA_NET_NS_FD, (uint32_t)tenant->ns) < 0) {
+		nlmsg_free(msg);
+		return tg_fail_memory(err);
+	}
+	if (netlink_ask(host->route, msg, NULL, NULL, err) != 0)
+		return -1;
+	msg = link_message(RTM_NEWLINK, 0, &head, tenant->link);
+	if (msg == NULL || nla_put_u32(msg, IFLA_MTU, mtu) < 0) {
+		nlmsg_free(msg);
+		return tg_fail_memory(err);
+	}
+	if (netlink_ask(tenant->route, msg, NULL, NULL, err) != 0)
+		return -1;
+	msg = link_message(RTM_NEWLINK, 0, &head, tenant->link);
+	if (msg == NULL || put_no_addresses(msg) != 0) {
+		nlmsg_free(msg);
+		return tg_fail_memory(err);
+	}
+	/* Refused where IPv6 is off. */
+	netlink_ask(tenant->route, msg, NULL, NULL, NULL);
+	return 0;
+}
+
+int link_delete(const struct tenant *tenant, struct tg_error *err)
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+	struct tg_error  why = { .sys = 0 };
+
+	if (netlink_ask(tenant->route, link_message(RTM_DELLINK, 0, &head, tenant->link), NULL, NULL, &why) == 0 ||
+	    why.sys == ENODEV)
+		return 0;
+	if (err != NULL)
+		*err = why;
+	return -1;
+}
+
+int link_down(const struct tenant *tenant, struct tg_error *err)
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_change = IFF_UP };
+
+	return netlink_ask(tenant->route, link_message(RTM_NEWLINK, 0, &head, tenant->link), NULL, NULL, err);
+}
+
+int link_in_host(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err)
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+
+	return netlink_ask(host->route, link_message(RTM_GETLINK, 0, &head, tenant->link), NULL, NULL, err);
+}
+
+int link_probe(const char *kind, struct tg_error *err)
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+	TG_AUTO_FD       fd = netlink_open(NETLINK_ROUTE, err);
+
+	if (fd == -1)
+		return -1;
+
+	struct nl_msg *msg = link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &head, "probe");
+
+	if (msg == NULL || put_kind(msg, kind) != 0) {
+		nlmsg_free(msg);
+		return tg_fail_memory(err);
+	}
+	return netlink_ask(fd, msg, NULL, NULL, err);
+}
+
+/* What the readers of dumps fill in. */
+struct reading {
+	const char   *link;
+	const char   *kind;
+	struct state *state;
+};
+
+static bool kind_is(struct nlattr *info, const char *kind)
+{
+	struct nlattr *found;
+
+	if (info == NULL)
+		return false;
+	found = nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND);
+	return found != NULL && nla_strcmp(found, kind) == 0;
+}
+
+static int on_link(struct nlmsghdr *head, void *arg)
+{
+	const struct reading   *reading = arg;
+	const struct ifinfomsg *info = nlmsg_data(head);
+	struct nlattr          *attrs[IFLA_MAX + 1];
+	struct state           *to = reading->state;
+
+	if (head->nlmsg_type != RTM_NEWLINK || nlmsg_parse(head, sizeof *info, attrs, IFLA_MAX, NULL) < 0)
+		return 0;
+	if ((info->ifi_flags & IFF_LOOPBACK) != 0) {
+		to->lo_up = (info->ifi_flags & IFF_UP) != 0;
+		return 0;
+	}
+	if (attrs[IFLA_IFNAME] == NULL || nla_strcmp(attrs[IFLA_IFNAME], reading->link) != 0)
+		return 0;
+	to->link = kind_is(attrs[IFLA_LINKINFO], reading->kind) ? STATE_LINK_OURS : STATE_LINK_OTHER;
+	if (to->link == STATE_LINK_OTHER)
+		return 0;
+	to->ifindex = (uint32_t)info->ifi_index;
+	to->up = (info->ifi_flags & IFF_UP) != 0;
+	if (attrs[IFLA_MTU] != NULL)
+		to->mtu = nla_get_u32(attrs[IFLA_MTU]);
+	return 0;
+}
+
+/* An address of the right length in an attribute, or none at all (a default route). */
+static bool take_cidr(struct nlattr *attr, int family, int prefix, struct tg_cidr *to)
+{
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	*to = (struct tg_cidr){ .family = (uint8_t)family, .prefix = (uint8_t)prefix };
+	if (attr == NULL)
+		return true;
+	if ((size_t)nla_len(attr) != address_bytes(family))
+		return false;
+	memcpy(to->bytes, nla_data(attr), address_bytes(family));
+	return true;
+}
+
+static int on_address(struct nlmsghdr *head, void *arg)
+{
+	const struct reading   *reading = arg;
+	const struct ifaddrmsg *info = nlmsg_data(head);
+	struct nlattr          *attrs[IFA_MAX + 1];
+	struct tg_cidr          address;
+
+	if (head->nlmsg_type != RTM_NEWADDR || nlmsg_parse(head, sizeof *info, attrs, IFA_MAX, NULL) < 0 ||
+	    info->ifa_index != reading->state->ifindex)
+		return 0;
+
+	/* Of a point-to-point address IFA_ADDRESS is the other end. */
+	struct nlattr *own = attrs[IFA_LOCAL] != NULL ? attrs[IFA_LOCAL] : attrs[IFA_ADDRESS];
+
+	if (own == NULL || !take_cidr(own, info->ifa_family, info->ifa_prefixlen, &address))
+		return 0;
+	return state_add_address(reading->state, &address);
+}
+
+static int on_route(struct nlmsghdr *head, void *arg)
+{
+	const struct reading *reading = arg;
+	const struct rtmsg   *info = nlmsg_data(head);
+	struct nlattr        *attrs[RTA_MAX + 1];
+	struct tg_cidr        range;
+
+	if (head->nlmsg_type != RTM_NEWROUTE || nlmsg_parse(head, sizeof *info, attrs, RTA_MAX, NULL) < 0)
+		return 0;
+	if (info->rtm_table != RT_TABLE_MAIN || info->rtm_type != RTN_UNICAST ||
+	    info->rtm_protocol == RTPROT_KERNEL || (info->rtm_flags & RTM_F_CLONED) != 0)
+		return 0;
+	if (attrs[RTA_OIF] == NULL || nla_get_u32(attrs[RTA_OIF]) != reading->state->ifindex ||
+	    attrs[RTA_GATEWAY] != NULL)
+		return 0;
+	if (!take_cidr(attrs[RTA_DST], info->rtm_family, info->rtm_dst_len, &range))
+		return 0;
+	return state_add_route(reading->state, &range, info->rtm_protocol != LINK_PROTOCOL);
+}
+
+int link_read(const struct netns_host *host, const struct tenant *tenant, struct state *to, struct tg_error *err)
+{
+	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+	struct ifaddrmsg address = { .ifa_family = AF_UNSPEC };
+	struct rtmsg     route = { .rtm_family = AF_UNSPEC };
+	struct reading   reading = {
+		  .link = tenant->link,
+		  .kind = host->wireguard == MSG_WIREGUARD_KERNEL ? "wireguard" : "tun",
+		  .state = to,
+	};
+	struct nl_msg *msg = netlink_message(RTM_GETLINK, NLM_F_DUMP, &link, sizeof link, NETLINK_SMALL);
+
+	if (netlink_ask(tenant->route, msg, on_link, &reading, err) != 0)
+		return -1;
+	if (to->link != STATE_LINK_OURS)
+		return 0;
+	msg = netlink_message(RTM_GETADDR, NLM_F_DUMP, &address, sizeof address, NETLINK_SMALL);
+	if (netlink_ask(tenant->route, msg, on_address, &reading, err) != 0)
+		return -1;
+	msg = netlink_message(RTM_GETROUTE, NLM_F_DUMP, &route, sizeof route, NETLINK_SMALL);
+	return netlink_ask(tenant->route, msg, on_route, &reading, err);
+}
+
+static struct nl_msg *flags_message(int ifindex, const char *name, unsigned flags)
+{
+	struct ifinfomsg head = {
+		.ifi_family = AF_UNSPEC,
+		.ifi_index = ifindex,
+		.ifi_flags = flags,
+		.ifi_change = IFF_UP,
+	};
+
+	return link_message(RTM_NEWLINK, 0, &head, name);
+}
+
+static struct nl_msg *mtu_message(const char *name, uint32_t mtu)
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+	struct nl_msg   *msg = link_message(RTM_NEWLINK, 0, &head, name);
+
+	if (msg != NULL && nla_put_u32(msg, IFLA_MTU, mtu) < 0) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+static struct nl_msg *address_message(const struct step *step, uint32_t ifindex)
+{
+	const struct tg_cidr *address = &step->cidr;
+	int                   bytes = (int)address_bytes(address->family);
+	bool                  add = step->kind == STEP_ADDRESS_ADD;
+	struct ifaddrmsg      head = {
+		     .ifa_family = address->family,
+		     .ifa_prefixlen = address->prefix,
+		     .ifa_flags = add && address->family == AF_INET6 ? IFA_F_NODAD : 0,
+		     .ifa_index = ifindex,
+	};
+	struct nl_msg *msg = netlink_message(add ? RTM_NEWADDR : RTM_DELADDR, add ? NLM_F_CREATE | NLM_F_EXCL : 0,
+	                                     &head, sizeof head, NETLINK_SMALL);
+
+	if (msg == NULL || nla_put(msg, IFA_LOCAL, bytes, address->bytes) < 0 ||
+	    (add && nla_put(msg, IFA_ADDRESS, bytes, address->bytes) < 0)) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+static struct nl_msg *route_message(const struct step *step, uint32_t ifindex)
+{
+	const struct tg_cidr *range = &step->cidr;
+	bool                  add = step->kind == STEP_ROUTE_ADD;
+	struct rtmsg          head = {
+		         .rtm_family = range->family,
+		         .rtm_dst_len = range->prefix,
+		         .rtm_table = RT_TABLE_MAIN,
+		         .rtm_protocol = LINK_PROTOCOL,
+		         .rtm_scope = add ? (range->family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE)
+		                          : RT_SCOPE_NOWHERE,
+		         .rtm_type = add ? RTN_UNICAST : RTN_UNSPEC,
+	};
+	struct nl_msg *msg = netlink_message(add ? RTM_NEWROUTE : RTM_DELROUTE, add ? NLM_F_CREATE | NLM_F_EXCL : 0,
+	                                     &head, sizeof head, NETLINK_SMALL);
+
+	if (msg == NULL || nla_put(msg, RTA_DST, (int)address_bytes(range->family), range->bytes) < 0 ||
+	    nla_put_u32(msg, RTA_OIF, ifindex) < 0) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+static int on_index(struct nlmsghdr *head, void *arg)
+{
+	const struct ifinfomsg *info = nlmsg_data(head);
+	uint32_t               *ifindex = arg;
+
+	if (head->nlmsg_type == RTM_NEWLINK && nlmsg_valid_hdr(head, sizeof *info))
+		*ifindex = (uint32_t)info->ifi_index;
+	return 0;
+}
+
+static struct nl_msg *change_message(const struct tenant *tenant, const struct plan *plan,
+                                     const struct step *step, uint32_t ifindex)
+{
+	switch (step->kind) {
+	case STEP_LO_UP:
+		return flags_message(0, "lo", IFF_UP);
+	case STEP_LINK_UP:
+		return flags_message(0, tenant->link, IFF_UP);
+	case STEP_MTU:
+		return mtu_message(tenant->link, plan->want->mtu);
+	case STEP_ADDRESS_ADD:
+	case STEP_ADDRESS_REMOVE:
+		return address_message(step, ifindex);
+	case STEP_ROUTE_ADD:
+	case STEP_ROUTE_REMOVE:
+		return route_message(step, ifindex);
+	case STEP_NAMESPACE_MAKE:
+	case STEP_NAMESPACE_PIN:
+	case STEP_SYSCTLS:
+	case STEP_LINK_DELETE:
+	case STEP_LINK_MAKE:
+	case STEP_DEVICE:
+	case STEP_PEER_SET:
+	case STEP_RANGES_DROP:
+	case STEP_PEER_REMOVE:
+	case STEP_KINDS:
+		break;
+	}
+	assert(!"a step of links");
+	return NULL;
+}
+
+/* Says which step was refused, in words that an operator can act on. */
+static int explain(const struct step *step, const struct plan *plan, int sys, struct tg_error *err)
+{
+	char text[TG_CIDR_TEXT];
+
+	switch (step->kind) {
+	case STEP_LINK_UP:
+		if (sys == EADDRINUSE)
+			return tg_fail(err, TG_CODE_SYSTEM, "UDP port %u is in use", (unsigned)plan->want->port);
+		return tg_fail_errno(err, sys, "cannot set wg%u up", (unsigned)plan->want->port);
+	case STEP_ADDRESS_ADD:
+	case STEP_ADDRESS_REMOVE:
+	case STEP_ROUTE_ADD:
+	case STEP_ROUTE_REMOVE:
+		return tg_fail_errno(err, sys, "cannot change %s %s", step_name(step->kind),
+		                     tg_cidr_print(&step->cidr, text));
+	case STEP_LO_UP:
+	case STEP_MTU:
+	case STEP_NAMESPACE_MAKE:
+	case STEP_NAMESPACE_PIN:
+	case STEP_SYSCTLS:
+	case STEP_LINK_DELETE:
+	case STEP_LINK_MAKE:
+	case STEP_DEVICE:
+	case STEP_PEER_SET:
+	case STEP_RANGES_DROP:
+	case STEP_PEER_REMOVE:
+	case STEP_KINDS:
+		break;
+	}
+	return tg_fail_errno(err, sys, "cannot change %s", step_name(step->kind));
+}
+
+int link_change(const struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
+                struct tg_error *err)
+{
+	struct netlink_batch batch = { .count = 0 };
+	struct ifinfomsg     head = { .ifi_family = AF_UNSPEC };
+	uint32_t             ifindex = 0;
+	struct nl_msg       *msg = link_message(RTM_GETLINK, 0, &head, tenant->link);
+
+	assert(count <= NETLINK_BATCH_MOST);
+	if (netlink_ask(tenant->route, msg, on_index, &ifindex, err) != 0)
+		return tg_fail_errno(err, err != NULL ? err->sys : 0, "cannot find %s", tenant->link);
+	for (size_t i = 0; i < count; i++)
+		netlink_batch_add(&batch, change_message(tenant, plan, &steps[i], ifindex));
+
+	struct tg_error why = { .sys = 0 };
+
+	if (netlink_batch_send(&batch, tenant->route, &why) == 0)
+		return 0;
+	if (why.sys != 0)
+		return explain(&steps[batch.failed], plan, why.sys, err);
+	if (err != NULL)
+		*err = why;
+	return -1;
+}

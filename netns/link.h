@@ -1,0 +1,36 @@
+/* Links, addresses and routes, through rtnetlink. */
+#ifndef TOLLGATE_NETNS_LINK_H
+#define TOLLGATE_NETNS_LINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct netns_host;
+struct plan;
+struct state;
+struct step;
+struct tenant;
+struct tg_error;
+
+/* Makes a link of this kind named after the tenant, down, in its namespace.  It is asked for from the
+ * host's namespace, so that is where the encrypted packets go. */
+int link_make(const struct netns_host *host, const struct tenant *tenant, const char *kind, uint32_t mtu,
+              struct tg_error *err);
+/* Moves the link of the tenant's name from the host's namespace to the tenant's. */
+int link_move(const struct netns_host *host, const struct tenant *tenant, uint32_t mtu, struct tg_error *err);
+/* Deletes what has its name there.  It is no error when nothing has. */
+int link_delete(const struct tenant *tenant, struct tg_error *err);
+int link_down(const struct tenant *tenant, struct tg_error *err);
+/* Whether the host's own namespace has a link of the tenant's name. */
+int link_in_host(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err);
+/* Whether a link of this kind can be made in the namespace that this thread is in: 0, or why not. */
+int link_probe(const char *kind, struct tg_error *err);
+
+/* Fills in link, loopback, addresses and routes.  EINTR in err->sys: they changed meanwhile, ask again. */
+int link_read(const struct netns_host *host, const struct tenant *tenant, struct state *to,
+              struct tg_error *err);
+/* Carries out steps from STEP_LO_UP on, up to NETLINK_BATCH_MOST in one write. */
+int link_change(const struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
+                struct tg_error *err);
+
+#endif

@@ -1,0 +1,223 @@
+#include "netns/netlink.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <netlink/msg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#define ANSWER_BYTES 32768	/* what the kernel puts into one read of a dump at most */
+#define ANSWER_S     5
+
+int netlink_open(int protocol, struct tg_error *err)
+{
+	struct timeval wait = { .tv_sec = ANSWER_S };
+	TG_AUTO_FD     fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	int            most = 1 << 20;
+
+	if (fd == -1)
+		return tg_fail_sys(err, "cannot open a netlink socket");
+	/* The kernel answers at once, or something is badly wrong: never hang for ever. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == -1)
+		return tg_fail_sys(err, "cannot set up a netlink socket");
+	/* Only a wish: without it a long dump takes more reads. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &most, sizeof most);
+	return tg_take_fd(&fd);
+}
+
+struct nl_msg *netlink_message(uint16_t type, uint16_t flags, const void *head, size_t bytes, size_t room)
+{
+	struct nl_msg   *msg = nlmsg_alloc_size(room);
+	struct nlmsghdr *hdr;
+
+	if (msg == NULL)
+		return NULL;
+	hdr = nlmsg_put(msg, 0, 0, type, (int)bytes, NLM_F_REQUEST | flags);
+	if (hdr == NULL) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	memcpy(nlmsg_data(hdr), head, bytes);
+	return msg;
+}
+
+static int send_all(int fd, struct iovec *parts, size_t count, struct tg_error *err)
+{
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
+	struct msghdr      msg = {
+		     .msg_name = &to,
+		     .msg_namelen = sizeof to,
+		     .msg_iov = parts,
+		     .msg_iovlen = count,
+	};
+	ssize_t sent;
+
+	do
+		sent = sendmsg(fd, &msg, 0);
+	while (sent == -1 && errno == EINTR);
+	if (sent == -1)
+		return tg_fail_sys(err, "cannot send to the kernel");
+	return 0;
+}
+
+/* What one exchange has come to. */
+struct exchange {
+	uint32_t         first;	/* sequence numbers of the messages sent */
+	uint32_t         last;
+	netlink_each_fn *each;
+	void            *arg;
+	int              sys;	/* the first refusal, 0 when none */
+	uint32_t         failed;	/* the number of the refused one */
+	bool             memory;
+	bool             over;
+};
+
+static void refuse(struct exchange *ex, uint32_t seq, int sys)
+{
+	if (sys == 0 || ex->sys != 0)
+		return;
+	ex->sys = sys;
+	ex->failed = seq - ex->first;
+}
+
+static void take_message(struct exchange *ex, struct nlmsghdr *head)
+{
+	int sys = 0;
+
+	if (head->nlmsg_seq - ex->first > ex->last - ex->first)
+		return;	/* a late answer to an exchange that was given up */
+	if ((head->nlmsg_flags & NLM_F_DUMP_INTR) != 0)
+		refuse(ex, head->nlmsg_seq, EINTR);
+	switch (head->nlmsg_type) {
+	case NLMSG_NOOP:
+		return;
+	case NLMSG_ERROR:
+	case NLMSG_DONE:
+		if (head->nlmsg_len >= NLMSG_LENGTH(sizeof sys))
+			memcpy(&sys, NLMSG_DATA(head), sizeof sys);
+		refuse(ex, head->nlmsg_seq, -sys);
+		if (head->nlmsg_seq == ex->last)
+			ex->over = true;
+		return;
+	default:
+		if (ex->each != NULL && !ex->memory && ex->each(head, ex->arg) != 0)
+			ex->memory = true;
+		return;
+	}
+}
+
+static int read_answer(int fd, struct exchange *ex, struct tg_error *err)
+{
+	_Alignas(struct nlmsghdr) char buffer[ANSWER_BYTES];
+
+	while (!ex->over) {
+		ssize_t n = recv(fd, buffer, sizeof buffer, MSG_TRUNC);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return tg_fail_sys(err, "the kernel does not answer");
+		if ((size_t)n > sizeof buffer)
+			return tg_fail(err, TG_CODE_SYSTEM, "an answer of the kernel has %zd bytes", n);
+
+		struct nlmsghdr *head = (void *)buffer;
+
+		for (size_t left = (size_t)n; NLMSG_OK(head, left); head = NLMSG_NEXT(head, left))
+			take_message(ex, head);
+	}
+	if (ex->memory)
+		return tg_fail_memory(err);
+	return 0;
+}
+
+/* One number after another for the whole process: an old answer is never taken for a new one. */
+static uint32_t next_numbers(uint32_t count)
+{
+	static uint32_t last;
+
+	last += count;
+	return last - count + 1;
+}
+
+int netlink_ask(int fd, struct nl_msg *msg, netlink_each_fn *each, void *arg, struct tg_error *err)
+{
+	struct exchange ex = { .each = each, .arg = arg };
+
+	if (msg == NULL)
+		return tg_fail_memory(err);
+
+	struct nlmsghdr *head = nlmsg_hdr(msg);
+	struct iovec     part = { .iov_base = head, .iov_len = head->nlmsg_len };
+
+	ex.first = ex.last = head->nlmsg_seq = next_numbers(1);
+	if ((head->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
+		head->nlmsg_flags |= NLM_F_ACK;
+
+	int failed = send_all(fd, &part, 1, err);
+
+	nlmsg_free(msg);
+	if (failed != 0 || read_answer(fd, &ex, err) != 0)
+		return -1;
+	if (ex.sys != 0)
+		return tg_fail_errno(err, ex.sys, "the kernel refused");
+	return 0;
+}
+
+void netlink_batch_add(struct netlink_batch *batch, struct nl_msg *msg)
+{
+	if (msg == NULL || batch->count >= NETLINK_BATCH_MOST) {
+		nlmsg_free(msg);
+		batch->count = NETLINK_BATCH_MOST + 1;
+		return;
+	}
+	batch->list[batch->count++] = msg;
+}
+
+int netlink_batch_send(struct netlink_batch *batch, int fd, struct tg_error *err)
+{
+	struct iovec    parts[NETLINK_BATCH_MOST];
+	struct exchange ex = { .sys = 0 };
+	size_t          count = batch->count;
+	int             failed = 0;
+
+	batch->count = 0;
+	batch->failed = 0;
+	if (count == 0)
+		return 0;
+	if (count > NETLINK_BATCH_MOST) {
+		for (size_t i = 0; i < NETLINK_BATCH_MOST; i++) {
+			nlmsg_free(batch->list[i]);
+			batch->list[i] = NULL;
+		}
+		return tg_fail_memory(err);
+	}
+	ex.first = next_numbers((uint32_t)count);
+	ex.last = ex.first + (uint32_t)count - 1;
+	for (size_t i = 0; i < count; i++) {
+		struct nlmsghdr *head = nlmsg_hdr(batch->list[i]);
+
+		head->nlmsg_seq = ex.first + (uint32_t)i;
+		/* A refusal is always told; of success one word at the end is enough. */
+		if (i + 1 == count)
+			head->nlmsg_flags |= NLM_F_ACK;
+		parts[i] = (struct iovec){ .iov_base = head, .iov_len = head->nlmsg_len };
+	}
+	failed = send_all(fd, parts, count, err);
+	for (size_t i = 0; i < count; i++) {
+		nlmsg_free(batch->list[i]);
+		batch->list[i] = NULL;
+	}
+	if (failed != 0 || read_answer(fd, &ex, err) != 0)
+		return -1;
+	if (ex.sys != 0) {
+		batch->failed = ex.failed;
+		return tg_fail_errno(err, ex.sys, "the kernel refused");
+	}
+	return 0;
+}

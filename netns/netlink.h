@@ -1,0 +1,41 @@
+/* One request and its answer over a netlink socket.  Messages are built and taken apart by libnl; the
+ * sockets are plain ones, since they are made inside namespaces and live for as long as these. */
+#ifndef TOLLGATE_NETNS_NETLINK_H
+#define TOLLGATE_NETNS_NETLINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct nl_msg;
+struct nlmsghdr;
+struct tg_error;
+
+#define NETLINK_BATCH_MOST 64	/* messages in one write */
+#define NETLINK_SMALL	   1024	/* room enough for any message but one with peers */
+
+/* Several changes that go to the kernel in one write, in order. */
+struct netlink_batch {
+	struct nl_msg *list[NETLINK_BATCH_MOST];	/* owned */
+	size_t         count;
+	size_t         failed;	/* after a failed send: the first that the kernel refused */
+};
+
+/* Called for each message of an answer.  Another value than 0 ends the exchange with out of memory. */
+typedef int netlink_each_fn(struct nlmsghdr *head, void *arg);
+
+/* A socket of the namespace that this thread is in; the caller's. */
+int netlink_open(int protocol, struct tg_error *err);
+/* A new message of `type` with these NLM_F_* beside NLM_F_REQUEST and `room` bytes in all, which begins
+ * with the family's own header; NULL when out of memory. */
+struct nl_msg *netlink_message(uint16_t type, uint16_t flags, const void *head, size_t bytes, size_t room);
+/* Sends `msg` (freed, also when it is NULL: that is out of memory) and reads the whole answer.  An answer
+ * that changed while it was read fails with EINTR in err->sys: ask again. */
+int netlink_ask(int fd, struct nl_msg *msg, netlink_each_fn *each, void *arg, struct tg_error *err);
+
+/* Takes `msg`; when that is NULL or the batch full, the send fails. */
+void netlink_batch_add(struct netlink_batch *batch, struct nl_msg *msg);
+/* Sends and empties the batch.  The kernel carries out every message, also those behind a refused one;
+ * the first refusal is reported, and `failed` says which it was. */
+int netlink_batch_send(struct netlink_batch *batch, int fd, struct tg_error *err);
+
+#endif

@@ -1,0 +1,55 @@
+#include "netns/teardown.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "netns/link.h"
+#include "netns/namespace.h"
+#include "netns/state.h"
+#include "netns/wireguard.h"
+
+struct teardown {
+	struct netns_host host;
+	struct tg_error  *err;
+	bool              failed;
+};
+
+/* A socket of that name may be another program's: wireguard-go is ours when its TUN is in there. */
+static void end_userspace(struct netns_host *host, struct tenant *tenant)
+{
+	struct state state = { .exists = true };
+
+	if (link_read(host, tenant, &state, NULL) == 0 && state.link == STATE_LINK_OURS)
+		wireguard_userspace.end(host, tenant);
+	state_clear(&state);
+}
+
+static void remove_one(uint16_t port, void *arg)
+{
+	struct teardown *down = arg;
+	struct tenant    tenant;
+
+	tenant_init(&tenant, port);
+	if (netns_adopt(&down->host, &tenant, NULL) == 0) {
+		/* Down at once: the kernel clears away behind an unmount some seconds later, the port is
+		 * free now. */
+		link_down(&tenant, NULL);
+		end_userspace(&down->host, &tenant);
+	}
+	if (netns_unpin(&down->host, port, down->failed ? NULL : down->err) != 0)
+		down->failed = true;
+	tenant_clear(&tenant);
+}
+
+int netns_teardown(const char *prefix, struct tg_error *err)
+{
+	struct teardown down = { .err = err };
+	int             done = netns_host_init(&down.host, prefix, err);
+
+	down.host.wireguard = MSG_WIREGUARD_USERSPACE;
+	if (done == 0)
+		done = netns_list(prefix, remove_one, &down, err);
+	netns_host_clear(&down.host);
+	return done == 0 && !down.failed ? 0 : -1;
+}

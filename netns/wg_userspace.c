@@ -1,0 +1,301 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/key.h"
+#include "base/model.h"
+#include "netns/differ.h"
+#include "netns/link.h"
+#include "netns/namespace.h"
+#include "netns/state.h"
+#include "netns/uapi.h"
+#include "netns/userspace.h"
+#include "netns/wireguard.h"
+
+/* WireGuard in a process: wireguard-go, one for each network.  It is started in the host's namespace,
+ * where its UDP socket stays, and its TUN then moves into the tenant's.  It outlives this process. */
+
+#define START_MS      5000	/* it takes 14 ms to start; after as much as this it never will */
+#define REQUEST_BYTES 65536
+
+static const char *const programs[] = {
+	"/usr/bin/wireguard-go",
+	"/usr/local/bin/wireguard-go",
+	"/usr/sbin/wireguard-go",
+	"/usr/local/sbin/wireguard-go",
+};
+
+const char *userspace_program(void)
+{
+	for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++)
+		if (access(programs[i], X_OK) == 0)
+			return programs[i];
+	return NULL;
+}
+
+/* In a session of its own and with its own output, so that nothing of ours holds on to it or is held. */
+static int start(const struct tenant *tenant, struct tg_error *err)
+{
+	char               quiet[] = "LOG_LEVEL=silent";
+	char              *environment[] = { quiet, NULL };
+	char               name[NETNS_LINK_MOST];
+	char               program[] = "wireguard-go";
+	char               foreground[] = "-f";
+	char              *argv[] = { program, foreground, name, NULL };
+	const char        *path = userspace_program();
+	posix_spawnattr_t  attributes;
+	posix_spawn_file_actions_t files;
+	sigset_t           all;
+	sigset_t           none;
+	pid_t              pid;
+
+	if (path == NULL)
+		return tg_fail(err, TG_CODE_NOT_FOUND, "wireguard-go is not installed");
+	memcpy(name, tenant->link, sizeof name);
+	sigfillset(&all);
+	sigemptyset(&none);
+	posix_spawnattr_init(&attributes);
+	posix_spawn_file_actions_init(&files);
+	posix_spawnattr_setflags(&attributes,
+	                         POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	posix_spawnattr_setsigmask(&attributes, &none);
+
+	int bad = posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0) ||
+	          posix_spawn_file_actions_adddup2(&files, STDIN_FILENO, STDOUT_FILENO) ||
+	          posix_spawn_file_actions_adddup2(&files, STDIN_FILENO, STDERR_FILENO);
+	int sys = bad ? ENOMEM : posix_spawn(&pid, path, &files, &attributes, argv, environment);
+
+	posix_spawn_file_actions_destroy(&files);
+	posix_spawnattr_destroy(&attributes);
+	if (sys != 0)
+		return tg_fail_errno(err, sys, "cannot start %s", path);
+	return 0;
+}
+
+/* Follows the process that answered. */
+static void watch(struct tenant *tenant, pid_t pid)
+{
+	tenant->started_at_ms = 0;
+	if (tenant->pid == pid && tenant->pidfd != -1)
+		return;
+	tg_close_at(&tenant->pidfd);
+	tenant->pid = pid;
+	tenant->port_refused = false;
+	tenant->pidfd = pidfd_open(pid, 0);
+}
+
+static void forget(struct tenant *tenant)
+{
+	tg_close_at(&tenant->pidfd);
+	tenant->pid = 0;
+	tenant->port_refused = false;
+}
+
+/* It serves our name but its link is nowhere: its namespace was removed, and it is about to go. */
+static void dismiss(struct tenant *tenant, pid_t pid)
+{
+	TG_AUTO_FD pidfd = pidfd_open(pid, 0);
+
+	forget(tenant);
+	if (pidfd != -1)
+		pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
+}
+
+static enum wireguard_result userspace_make(const struct netns_host *host, struct tenant *tenant,
+                                            const struct plan *plan, struct tg_error *err)
+{
+	struct tg_error why = { .code = TG_CODE_NONE };
+	uint64_t        now = tg_clock_ms();
+	pid_t           pid = 0;
+	TG_AUTO_FD      fd = uapi_connect(tenant->link, &pid, &why);
+	bool            link = link_in_host(host, tenant, NULL) == 0;
+
+	if (fd != -1 && link) {
+		watch(tenant, pid);
+		if (link_move(host, tenant, plan->want->mtu, &why) == 0)
+			return WIREGUARD_DONE;
+		tg_fail_errno(err, why.sys, "cannot move %s into its namespace", tenant->link);
+		return WIREGUARD_FAILED;
+	}
+	if (fd == -1 && why.code != TG_CODE_NOT_FOUND) {
+		*err = why;
+		return WIREGUARD_FAILED;
+	}
+	if (tenant->started_at_ms != 0 && now - tenant->started_at_ms > START_MS) {
+		tenant->started_at_ms = 0;
+		tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not start for %s", tenant->link);
+		return WIREGUARD_FAILED;
+	}
+	if (fd != -1) {
+		/* Between start and the first link it may answer already: then there is nothing to end. */
+		if (tenant->started_at_ms == 0)
+			dismiss(tenant, pid);
+		return WIREGUARD_WAIT;
+	}
+	if (tenant->started_at_ms != 0)
+		return WIREGUARD_WAIT;
+	if (link) {
+		tg_fail(err, TG_CODE_SYSTEM, "the host has a link %s already", tenant->link);
+		return WIREGUARD_FAILED;
+	}
+	forget(tenant);
+	if (start(tenant, err) != 0)
+		return WIREGUARD_FAILED;
+	tenant->started_at_ms = now;
+	return WIREGUARD_WAIT;
+}
+
+/* The public key of the device, which the socket does not tell.  It takes 100 µs, so the last is kept. */
+static int fill_public_key(struct tenant *tenant, struct state *to, struct tg_error *err)
+{
+	if (tg_key_is_zero(&to->private_key))
+		return 0;
+	if (!tg_key_equal(&tenant->private_key, &to->private_key)) {
+		if (tg_key_public(&to->private_key, &tenant->public_key) != 0)
+			return tg_fail_memory(err);
+		tenant->private_key = to->private_key;
+	}
+	to->public_key = tenant->public_key;
+	return 0;
+}
+
+static int userspace_read(const struct netns_host *host, struct tenant *tenant, struct state *to,
+                          struct tg_error *err)
+{
+	struct tg_error    why = { .code = TG_CODE_NONE };
+	TG_AUTO_FREE char *answer = NULL;
+	size_t             bytes;
+	pid_t              pid = 0;
+
+	if (to->link == STATE_LINK_OTHER)
+		return 0;
+
+	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, &why);
+
+	if (fd == -1 && why.code == TG_CODE_NOT_FOUND) {
+		/* A TUN that nobody serves. */
+		if (to->link == STATE_LINK_OURS)
+			to->link = STATE_LINK_OTHER;
+		return 0;
+	}
+	if (fd == -1) {
+		*err = why;
+		return -1;
+	}
+	if (to->link == STATE_LINK_NONE) {
+		if (link_in_host(host, tenant, NULL) == 0)
+			to->link = STATE_LINK_HOST;
+		return 0;
+	}
+	watch(tenant, pid);
+	if (uapi_ask(fd, "get=1\n\n", 7, &answer, &bytes, err) != 0 || uapi_read_device(answer, to, err) != 0)
+		return -1;
+	if (tenant->port_refused)
+		to->port = 0;
+	return fill_public_key(tenant, to, err);
+}
+
+static int change(const struct tenant *tenant, const char *request, size_t bytes, struct tg_error *err)
+{
+	TG_AUTO_FREE char *answer = NULL;
+	size_t             answered;
+	pid_t              pid;
+	TG_AUTO_FD         fd = uapi_connect(tenant->link, &pid, err);
+
+	if (fd == -1)
+		return -1;
+	return uapi_ask(fd, request, bytes, &answer, &answered, err);
+}
+
+static int userspace_device(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
+                            const struct step *step, struct tg_error *err)
+{
+	struct tg_error why = { .sys = 0 };
+	char            text[192];
+	char            hex[65];
+	int             n = snprintf(text, sizeof text, "set=1\n");
+
+	(void)host;
+	if ((step->flags & STEP_KEY) != 0) {
+		uapi_print_key(hex, plan->want->private_key.bytes);
+		n += snprintf(text + n, sizeof text - (size_t)n, "private_key=%s\n", hex);
+	}
+	if ((step->flags & STEP_PORT) != 0)
+		n += snprintf(text + n, sizeof text - (size_t)n, "listen_port=%u\n", (unsigned)tenant->port);
+	n += snprintf(text + n, sizeof text - (size_t)n, "\n");
+
+	int failed = change(tenant, text, (size_t)n, &why);
+
+	explicit_bzero(text, sizeof text);
+	explicit_bzero(hex, sizeof hex);
+	/* It reports the port that it could not bind as if it had it. */
+	if ((step->flags & STEP_PORT) != 0)
+		tenant->port_refused = failed != 0;
+	if (failed == 0)
+		return 0;
+	if (why.sys == EADDRINUSE)
+		return tg_fail(err, TG_CODE_SYSTEM, "UDP port %u is in use", (unsigned)tenant->port);
+	*err = why;
+	return -1;
+}
+
+static int userspace_peers(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
+                           const struct step *steps, size_t count, struct tg_error *err)
+{
+	TG_AUTO_FREE char *text = malloc(REQUEST_BYTES);
+
+	(void)host;
+	if (text == NULL)
+		return tg_fail_memory(err);
+	for (size_t i = 0; i < count;) {
+		size_t at = (size_t)snprintf(text, REQUEST_BYTES, "set=1\n");
+		size_t first = i;
+
+		for (; i < count; i++) {
+			size_t more = uapi_print_step(text + at, REQUEST_BYTES - at - 2, plan, &steps[i]);
+
+			if (more == 0)
+				break;
+			at += more;
+		}
+		if (i == first)
+			return tg_fail_memory(err);
+		text[at++] = '\n';
+
+		int failed = change(tenant, text, at, err);
+
+		explicit_bzero(text, at);
+		if (failed != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void userspace_end(const struct netns_host *host, struct tenant *tenant)
+{
+	pid_t      pid = 0;
+	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, NULL);
+
+	(void)host;
+	if (fd != -1)
+		dismiss(tenant, pid);
+}
+
+const struct wireguard wireguard_userspace = {
+	.make = userspace_make,
+	.read = userspace_read,
+	.device = userspace_device,
+	.peers = userspace_peers,
+	.end = userspace_end,
+};
