@@ -8,6 +8,7 @@ struct channel;
 struct event_base;
 
 #define ROLE_SUPERVISOR_FD 3	/* a role finds its channel to the supervisor here after exec */
+#define ROLE_STATE_FD      4	/* control only: the state directory */
 
 struct role {
 	enum msg_role      self;

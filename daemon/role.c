@@ -1,0 +1,68 @@
+#include "daemon/role.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/sandbox.h"
+
+typedef int role_fn(struct role *role);
+
+static const struct {
+	enum msg_role role;
+	role_fn      *run;
+} roles[] = {
+	{ MSG_ROLE_ENGINE, role_engine },
+	{ MSG_ROLE_BROKER, role_broker },
+	{ MSG_ROLE_CONTROL, role_control },
+	{ MSG_ROLE_WORKER, role_worker },
+};
+
+static int run(enum msg_role self, role_fn *body)
+{
+	struct role     role = { .self = self, .supervisor_fd = ROLE_SUPERVISOR_FD, .state_dir = -1 };
+	struct tg_error err = { 0 };
+	struct msg      msg;
+	int             fds[MSG_FDS_MOST];
+
+	tg_log_role(msg_role_name(self));
+	signal(SIGPIPE, SIG_IGN);
+	/* They had to pass our exec, but no wireguard-go of the engine may keep them open. */
+	if (fcntl(ROLE_SUPERVISOR_FD, F_SETFD, FD_CLOEXEC) == -1 ||
+	    (self == MSG_ROLE_CONTROL && fcntl(ROLE_STATE_FD, F_SETFD, FD_CLOEXEC) == -1))
+		tg_die("not started by a supervisor");
+	if (channel_wait(ROLE_SUPERVISOR_FD, self, MSG_ROLE_SUPERVISOR, &msg, fds, &err) != 0 ||
+	    msg.type != MSG_START) {
+		tg_log(TG_LOG_ERROR, "not started by a supervisor", NULL);
+		return 1;
+	}
+	role.start = msg.body.start;
+	role.start.netns_prefix[sizeof role.start.netns_prefix - 1] = '\0';
+	tg_log_level((enum tg_log_level)role.start.log_level);
+	if (self == MSG_ROLE_CONTROL)
+		role.state_dir = ROLE_STATE_FD;
+	role.base = event_base_new();
+	if (role.base == NULL)
+		tg_die("out of memory");
+	if (sandbox_enter(self, role.start.log_level >= TG_LOG_DEBUG, &err) == -1)
+		tg_die("%s", err.text);
+
+	int status = body(&role);
+
+	event_base_free(role.base);
+	return status;
+}
+
+int role_main(const char *name)
+{
+	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+		if (strcmp(name, msg_role_name(roles[i].role)) == 0)
+			return run(roles[i].role, roles[i].run);
+	tg_log(TG_LOG_ERROR, "--role is for the daemon itself", NULL);
+	return 2;
+}
