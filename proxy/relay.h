@@ -12,14 +12,11 @@
 
 struct host_use;
 struct pipe_pair;
-struct pipes;
 struct relay;
 struct wire;
 struct worker;
 
-#define RELAY_IDLE_MS	 600000
-#define RELAY_PIPES_MOST 32		/* pipes of one worker; beyond, bulk goes through the buffer */
-#define RELAY_PIPE_BYTES (1U << 20)
+#define RELAY_IDLE_MS 600000
 
 /* Both ways have ended, or one side reset, or it idled too long; both wires are closed.  Comes once,
  * last: the callee frees what holds the relay (relay_clear() is not needed then). */
@@ -32,8 +29,6 @@ struct relay_way {
 	uint8_t          *kept;		/* what `to` did not take yet; NULL: nothing */
 	uint32_t          kept_at, kept_bytes;
 	uint32_t          in_pipe;
-	uint8_t           readable;	/* `from` may have bytes or its end */
-	uint8_t           writable;	/* `to` may take bytes */
 	uint8_t           ended;	/* `from` sent its end */
 	uint8_t           shut;		/* and `to` was told */
 	uint8_t           full;		/* reads in a row that filled the buffer */
@@ -48,18 +43,17 @@ struct relay {
 	struct relay_way up, down;	/* client to upstream, upstream to client */
 };
 
-/* Begins to relay between two connected wires, borrowed, whose callbacks it sets.  The first bytes
- * move from the loop; done() does not come from inside. */
+/* Takes over two connected wires, borrowed: sets their callbacks and starts the idle time. */
 void relay_start(struct relay *relay, struct worker *w, struct wire *client, struct wire *upstream,
                  struct host_use *use, relay_done_fn *done);
-/* After relay_start(), before the loop goes on: bytes that were read from way->from already and are
- * to be sent first (copied).  They count as relayed.  -1: out of memory. */
+/* Between relay_start() and relay_run(): bytes that were read from way->from already and are to be
+ * sent first (copied).  -1: out of memory.  Bytes to the client are counted when they are sent; those
+ * from it were when they were read. */
 int relay_put_first(struct relay_way *way, const void *data, size_t bytes);
+/* Moves what can be moved now; later the loop does it.  May end in done(). */
+void relay_run(struct relay *relay);
 /* Gives back pipes and memory, stops the timer, closes both wires with RST unless they are closed.
  * No done().  Nothing when it never began (all zero). */
 void relay_clear(struct relay *relay);
-
-struct pipes *pipes_new(unsigned most);
-void pipes_free(struct pipes *pipes);
 
 #endif

@@ -44,8 +44,8 @@ struct upstream {
 	uint64_t           began_at_ms;
 	uint64_t           tried;	/* bit i: upstreams[(turn + i) % count] */
 	uint32_t           turn;
-	uint8_t            running;
-	uint8_t            timed_out;	/* how the newest failure came about */
+	uint8_t            calling;	/* inside upstream_connect() */
+	uint8_t            result;	/* enum upstream_result: of the newest failure */
 };
 
 /* All zero but for the wire's -1. */
@@ -58,17 +58,5 @@ void upstream_clear(struct upstream *u);
 /* The connection failed later in a way that speaks of the upstream (reset before an answer): it is
  * left out like one that refused. */
 void upstream_failed(struct worker *w, const struct host *host, const struct tg_endpoint *peer);
-
-/* The upstreams that failed lately, by namespace and endpoint. */
-struct ejection;
-
-#define EJECTION_MS   10000
-#define EJECTION_MOST 4096	/* when more fail, the oldest is forgotten */
-
-struct ejection *ejection_new(void);
-void ejection_free(struct ejection *ejection);
-void ejection_add(struct ejection *ejection, uint64_t netns_cookie, const struct tg_endpoint *endpoint);
-void ejection_remove(struct ejection *ejection, uint64_t netns_cookie, const struct tg_endpoint *endpoint);
-bool ejection_has(struct ejection *ejection, uint64_t netns_cookie, const struct tg_endpoint *endpoint);
 
 #endif

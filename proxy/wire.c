@@ -10,7 +10,13 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	struct wire *wire = arg;
 
 	(void)fd;
-	wire->on_ready(wire, what & (EV_READ | EV_WRITE));
+	if ((what & EV_CLOSED) != 0) {
+		wire->ended = true;
+		what |= EV_READ;
+	}
+	what &= EV_READ | EV_WRITE;
+	wire->ready |= what;
+	wire->on_ready(wire, what);
 }
 
 void wire_init(struct wire *wire)
@@ -20,10 +26,13 @@ void wire_init(struct wire *wire)
 
 int wire_open(struct wire *wire, struct event_base *base, int fd, wire_fn *on_ready, void *owner)
 {
+	static const short all = EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST;
+
 	wire->fd = fd;
+	wire->ready = 0;
+	wire->ended = false;
 	wire_give(wire, on_ready, owner);
-	if (event_assign(&wire->ev, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, on_event, wire) == 0 &&
-	    event_add(&wire->ev, NULL) == 0)
+	if (event_assign(&wire->ev, base, fd, all, on_event, wire) == 0 && event_add(&wire->ev, NULL) == 0)
 		return 0;
 
 	close(fd);

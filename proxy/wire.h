@@ -4,6 +4,8 @@
 #ifndef TOLLGATE_PROXY_WIRE_H
 #define TOLLGATE_PROXY_WIRE_H
 
+#include <stdbool.h>
+
 #include <event2/event_struct.h>
 
 struct event_base;
@@ -17,6 +19,8 @@ struct wire {
 	wire_fn     *on_ready;
 	void        *owner;	/* for the callback: whose wire it is just now */
 	int          fd;	/* -1: none */
+	short        ready;	/* what an edge told of; an owner that finds EAGAIN may clear it */
+	bool         ended;	/* an edge told that the other end sent its FIN: a short read is not all */
 };
 
 /* Takes `fd` and registers it.  -1: out of memory; `fd` is then closed. */
