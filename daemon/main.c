@@ -1,7 +1,9 @@
 /* tollgated: the supervisor, or with `--role NAME` one of the processes that it starts. */
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -56,6 +58,8 @@ static int serve(const struct options *options)
 
 	if (!sandbox_has_rights(&err))
 		return complain(&err, EXIT_USAGE);
+	/* What our parent left open is no business of the roles; `--config /dev/fd/63` still is ours. */
+	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	if (options->wireguard == MSG_WIREGUARD_USERSPACE && !has_tun()) {
 		tg_fail_at(&err, TG_CODE_SYSTEM, "--wireguard", "userspace needs /dev/net/tun, which cannot be opened");
 		return complain(&err, EXIT_USAGE);
