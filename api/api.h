@@ -11,6 +11,7 @@
 #include "base/key.h"
 
 struct api;
+struct api_limits;
 struct api_request;
 struct evbuffer;
 struct event_base;
@@ -61,8 +62,9 @@ struct api_call {
 typedef void api_call_fn(struct api_request *request, const struct api_call *call, void *arg);
 
 struct api_options {
-	api_call_fn *on_call;
-	void        *arg;
+	api_call_fn             *on_call;
+	void                    *arg;
+	const struct api_limits *limits;	/* NULL: the usual ones */
 };
 
 enum api_error {		/* the codes of the interface, with their status */
@@ -90,6 +92,11 @@ void api_free(struct api *api);
 int api_listen(struct api *api, int fd, bool local, struct tg_error *err);
 /* Reads the token file's text and replaces all tokens; on -1 the old ones stay. */
 int api_tokens(struct api *api, const char *text, size_t bytes, struct tg_error *err);
+/* From now on connections over TCP are TLS (1.2 and up).  Texts in PEM; with `ca` (NULL: none) a client
+ * must show a certificate of one of its authorities beside the token.  May be called again; on -1
+ * everything stays as it was. */
+int api_tls(struct api *api, const char *cert, size_t cert_bytes, const char *key, size_t key_bytes,
+            const char *ca, size_t ca_bytes, struct tg_error *err);
 
 /* Answers with `body` (JSON unless `type` says otherwise), which is copied.  `etag` may be NULL.
  * HEAD is seen to here. */
