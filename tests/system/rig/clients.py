@@ -125,9 +125,10 @@ def reaches(namespace, address, port, seconds=1.0):
 
 
 def client_hello(host):
-    """A ClientHello with that server name, made by Python's own TLS."""
+    """A ClientHello with that server name (None: without one), made by Python's own TLS."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.create_default_context()
+    context.check_hostname = host is not None
     tls = context.wrap_bio(incoming, outgoing, server_hostname=host)
     try:
         tls.do_handshake()

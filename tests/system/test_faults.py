@@ -1,0 +1,212 @@
+"""Processes that die: what they carried goes on, and the daemon is whole again."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from rig.clients import curl, pings
+from rig.daemon import children, role_of
+from rig.lab import wg
+from rig.wait import SLOW, until
+
+pytestmark = pytest.mark.kernel
+
+PIECES = 40
+
+
+class Download:
+    """A slow download through the gateway, in a thread; the server sends as told by its pace."""
+
+    def __init__(self, tenant, scheme="https"):
+        self.tenant = tenant
+        self.body = None
+        self.failure = None
+        self.url = f"{scheme}://{tenant.host}/pieces/{PIECES}"
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+        before = len(tenant.server.requests)
+        tenant.server.pace.release(1)
+        until(lambda: len(tenant.server.requests) > before or tenant.server.pace._value == 0, "it has begun")
+
+    def _run(self):
+        try:
+            self.body = curl(self.url, certificate=self.tenant.certificate)
+        except AssertionError as error:
+            self.failure = error
+
+    def finish(self):
+        self.tenant.server.pace.release(PIECES)
+        self.thread.join()
+        while self.tenant.server.pace.acquire(blocking=False):
+            pass
+
+    def whole(self):
+        return self.body is not None and len(self.body) == PIECES * 65536
+
+
+
+def whole_within_two_seconds(daemon, began):
+    daemon.wait_until_healthy()
+    took = time.monotonic() - began
+    assert took < 2 * SLOW, f"whole again after {took:.1f} s"
+
+
+@pytest.mark.parametrize("role", ["engine", "broker", "control"])
+def test_a_download_survives_the_death_of(pair, role):
+    generation = pair.daemon.api.get("/config").headers["ETag"]
+    for scheme in ("https", "http"):
+        download = Download(pair.alpha, scheme)
+        began = time.monotonic()
+        pair.daemon.kill_role(pair.daemon.role(role))
+        # New connections too: the workers have what they need, but for sockets while the broker is away.
+        whole_within_two_seconds(pair.daemon, began)
+        pair.wait_until_whole()
+        download.finish()
+        assert download.whole(), download.failure
+    assert pair.daemon.api.get("/config").headers["ETag"] == generation
+    for tenant in pair.tenants:
+        assert pings(tenant.only.name, "10.0.0.1")
+        assert pair.daemon.api.network(tenant.port)["state"] == "up"
+
+
+def test_the_death_of_a_worker_costs_only_what_it_carried(pair):
+    downloads = [Download(pair.alpha) for _ in range(2)]
+    workers = pair.daemon.roles()["worker"]
+    began = time.monotonic()
+    pair.daemon.kill_role(workers[0])
+    whole_within_two_seconds(pair.daemon, began)
+    pair.wait_until_whole()
+    for download in downloads:
+        download.finish()
+    # The other worker's connections live on; both downloads may have been on either side.
+    assert workers[1] in pair.daemon.roles()["worker"]
+    again = Download(pair.alpha)
+    again.finish()
+    assert again.whole(), again.failure
+
+
+def test_a_worker_that_did_not_die_keeps_its_connection(pair):
+    download = Download(pair.alpha)
+
+    def carrier():
+        """The worker that holds the upstream connection: the one with more sockets."""
+        counts = {}
+        for pid in pair.daemon.roles()["worker"]:
+            counts[pid] = sum(os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
+                              for fd in os.listdir(f"/proc/{pid}/fd"))
+        return max(counts, key=counts.get)
+    kept = carrier()
+    [other] = [pid for pid in pair.daemon.roles()["worker"] if pid != kept]
+    pair.daemon.kill_role(other)
+    pair.daemon.wait_until_healthy()
+    download.finish()
+    assert download.whole(), download.failure
+    assert kept in pair.daemon.roles()["worker"]
+
+
+def test_host_bytes_that_a_dead_worker_carried_are_counted_once(pair):
+    tenant = pair.alpha
+    for _ in range(4):
+        curl(f"http://{tenant.host}/bytes/100000")
+    for pid in pair.daemon.roles()["worker"]:
+        pair.daemon.kill_role(pid)
+    pair.daemon.wait_until_healthy()
+
+    def recorded():
+        network = pair.daemon.api.traffic()["networks"].get(tenant.key.public, {"hosts": {}})
+        return network["hosts"].get(tenant.host, {}).get("traffic", {"tx": 0, "connections": 0})
+    until(lambda: recorded()["tx"] >= 400_000, "the bytes of dead workers are recorded")
+    assert recorded()["tx"] < 402_000 and recorded()["connections"] == 4
+
+
+def test_no_byte_is_lost_or_doubled_when_roles_die(pair):
+    api = pair.daemon.api
+    tenant = pair.alpha
+    for role in ("engine", "control", "broker", "engine", "control"):
+        curl(f"https://{tenant.host}/bytes/200000", certificate=tenant.certificate)
+        pair.daemon.kill_role(pair.daemon.role(role))
+        pair.daemon.wait_until_healthy()
+
+    def agree():
+        live = api.network(tenant.port)["peers"][tenant.only.key.public]
+        network = api.traffic()["networks"][tenant.key.public]
+        recorded = network["devices"][tenant.only.key.public]["traffic"]
+        assert abs(live["rx"] - recorded["rx"]) < 2000 and abs(live["tx"] - recorded["tx"]) < 2000
+        assert 1_000_000 <= network["hosts"][tenant.host]["traffic"]["tx"] < 1_050_000
+        assert network["hosts"][tenant.host]["traffic"]["connections"] == 5
+        return True
+    until(agree, "records and counters agree")
+
+
+def test_everything_is_adopted_after_the_supervisor_died(pair):
+    api = pair.daemon.api
+    tenant = pair.alpha
+    curl(f"https://{tenant.host}/bytes/300000", certificate=tenant.certificate)
+    before = api.get("/config")
+    counters = api.network(tenant.port)["peers"][tenant.only.key.public]
+    listing = {name: os.stat(f"/run/netns/{name}").st_ino for name in pair.daemon.namespaces()}
+    shown = wg("show", "wg51820", "latest-handshakes", namespace="network-51820")
+
+    pair.daemon.kill()
+    assert pings(tenant.only.name, "10.0.0.1"), "the tunnel needs no daemon"
+    pair.daemon.start()
+    pair.daemon.wait_until_healthy()
+
+    after = api.get("/config")
+    assert (after.body, after.headers["ETag"]) == (before.body, before.headers["ETag"])
+    report = api.apply(before.body.decode())
+    assert report.json["networks"]["unchanged"] == 2 and report.json["changes"] == []
+    assert {name: os.stat(f"/run/netns/{name}").st_ino for name in pair.daemon.namespaces()} == listing
+    assert wg("show", "wg51820", "latest-handshakes", namespace="network-51820") == shown
+    assert api.network(tenant.port)["peers"][tenant.only.key.public]["rx"] >= counters["rx"]
+    pair.wait_until_whole()
+
+    def agree():
+        live = api.network(tenant.port)["peers"][tenant.only.key.public]["rx"]
+        return abs(live - api.traffic()["networks"][tenant.key.public]["devices"][tenant.only.key.public]
+                   ["traffic"]["rx"]) < 2000
+    until(agree, "the counters go on from where they were")
+
+
+def test_the_roles_end_when_the_supervisor_dies(pair):
+    roles = children(pair.daemon.process.pid)
+    assert len([pid for pid in roles if role_of(pid)]) == 5
+    pair.daemon.kill()
+    assert [pid for pid in roles if role_of(pid)] == []
+
+
+def test_an_apply_during_the_death_of_the_engine_is_in_force_in_the_end(lab, daemon):
+    tenants = [lab.tenant(52000 + number, f"t{number}") for number in range(10)]
+    daemon.start()
+    answers = []
+    apply = threading.Thread(target=lambda: answers.append(daemon.api.apply(lab.document())))
+    apply.start()
+    until(daemon.namespaces, "it has begun")
+    daemon.kill_role(daemon.role("engine"))
+    apply.join()
+    assert [answer.status for answer in answers] == [200], answers
+    assert daemon.namespaces() == [f"network-{tenant.port}" for tenant in tenants]
+    for tenant in tenants:
+        assert wg("show", f"wg{tenant.port}", "public-key",
+                  namespace=f"network-{tenant.port}").strip() == tenant.key.public
+
+
+def test_a_role_that_dies_again_and_again_is_restarted_with_pauses(pair):
+    for _ in range(5):
+        until(lambda: len(pair.daemon.roles()["broker"]) == 1, "the broker is back")
+        pair.daemon.kill_role(pair.daemon.role("broker"))
+    pair.daemon.wait_until_healthy(60)
+    pair.wait_until_whole()
+
+
+def test_a_stopped_role_does_not_stop_the_workers(pair):
+    control = pair.daemon.role("control")
+    os.kill(control, signal.SIGSTOP)
+    try:
+        assert pair.answers(pair.alpha)
+    finally:
+        os.kill(control, signal.SIGCONT)
+    pair.daemon.wait_until_healthy()
