@@ -1,0 +1,211 @@
+#include "base/channel.h"
+
+#include <check.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+void test_channel(TCase *tc);
+
+/* Both ends in one process and one loop: control's and the engine's. */
+struct pair {
+	struct event_base *base;
+	struct channel    *control, *engine;
+	unsigned           messages, closed;
+	uint64_t           last;
+	int                fd;	/* taken with the last message */
+	bool               free_on_message;
+};
+
+static void on_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+{
+	struct pair *pair = arg;
+
+	pair->messages++;
+	if (msg->type == MSG_DESIRED) {
+		ck_assert_uint_eq(msg->body.desired.generation, pair->last + 1);
+		pair->last = msg->body.desired.generation;
+		ck_assert_uint_eq(count, 1);
+		tg_close_at(&pair->fd);
+		pair->fd = tg_take_fd(&fds[0]);
+	}
+	if (pair->free_on_message) {
+		channel_free(channel);
+		pair->engine = NULL;
+	}
+}
+
+static void on_closed(struct channel *channel, void *arg)
+{
+	struct pair *pair = arg;
+
+	pair->closed++;
+	if (channel == pair->control)
+		pair->control = NULL;
+	else
+		pair->engine = NULL;
+	channel_free(channel);
+}
+
+static void pair_begin(struct pair *pair, int ends[2])
+{
+	memset(pair, 0, sizeof *pair);
+	pair->fd = -1;
+	pair->base = event_base_new();
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	pair->engine =
+		channel_new(pair->base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, on_message, on_closed, pair);
+	ck_assert_ptr_nonnull(pair->engine);
+}
+
+static void pair_begin_both(struct pair *pair)
+{
+	int ends[2];
+
+	pair_begin(pair, ends);
+	pair->control =
+		channel_new(pair->base, ends[1], MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, on_message, on_closed, pair);
+	ck_assert_ptr_nonnull(pair->control);
+}
+
+static void pair_end(struct pair *pair)
+{
+	channel_free(pair->control);
+	channel_free(pair->engine);
+	tg_close_at(&pair->fd);
+	event_base_free(pair->base);
+}
+
+static unsigned open_descriptors(void)
+{
+	unsigned open = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		open += fcntl(fd, F_GETFD) != -1;
+	return open;
+}
+
+START_TEST(messages_and_descriptors_arrive_in_order_however_many_wait)
+{
+	struct pair pair;
+	unsigned    before = open_descriptors();
+
+	pair_begin_both(&pair);
+	for (uint64_t i = 1; i <= 500; i++) {
+		struct msg_desired body = { .generation = i };
+		TG_AUTO_FD         fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+		ck_assert_int_eq(channel_send(pair.control, MSG_DESIRED, &body, &fd, 1), 0);
+	}
+	while (pair.messages < 500)
+		event_base_loop(pair.base, EVLOOP_ONCE);
+	ck_assert_uint_eq(pair.last, 500);
+	ck_assert_int_ne(fcntl(pair.fd, F_GETFD), -1);
+	pair_end(&pair);
+	ck_assert_uint_eq(open_descriptors(), before);
+}
+END_TEST
+
+START_TEST(a_reader_who_never_reads_costs_the_channel_not_the_memory)
+{
+	struct pair     pair;
+	struct msg_none none = { 0 };
+	unsigned        sent = 0;
+	int             ends[2];
+
+	memset(&pair, 0, sizeof pair);
+	pair.fd = -1;
+	pair.base = event_base_new();
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	pair.control = channel_new(pair.base, ends[0], MSG_ROLE_SUPERVISOR, MSG_ROLE_CONTROL, on_message, on_closed,
+	                           &pair);
+	while (channel_send(pair.control, MSG_STOP, &none, NULL, 0) == 0)
+		ck_assert_uint_lt(++sent, CHANNEL_QUEUE_MOST + 10000);
+	ck_assert_uint_ge(sent, CHANNEL_QUEUE_MOST);
+	ck_assert_uint_eq(pair.closed, 0);
+	while (pair.closed == 0)
+		event_base_loop(pair.base, EVLOOP_ONCE);
+	close(ends[1]);
+	pair_end(&pair);
+}
+END_TEST
+
+START_TEST(a_message_that_may_not_come_closes_the_channel)
+{
+	struct pair pair;
+	int         ends[2];
+	struct msg  msg = { .type = MSG_DESIRED };
+
+	/* Without its descriptor. */
+	pair_begin(&pair, ends);
+	ck_assert_int_gt(send(ends[1], &msg, msg_bytes(MSG_DESIRED), 0), 0);
+	while (pair.closed == 0)
+		event_base_loop(pair.base, EVLOOP_ONCE);
+	ck_assert_uint_eq(pair.messages, 0);
+	close(ends[1]);
+	pair_end(&pair);
+
+	/* Larger than any message. */
+	char large[sizeof msg + 64];
+
+	memset(large, 0, sizeof large);
+	pair_begin(&pair, ends);
+	ck_assert_int_gt(send(ends[1], large, sizeof large, 0), 0);
+	while (pair.closed == 0)
+		event_base_loop(pair.base, EVLOOP_ONCE);
+	close(ends[1]);
+	pair_end(&pair);
+}
+END_TEST
+
+START_TEST(the_other_ends_death_is_told_once_and_sends_fail)
+{
+	struct pair pair;
+	int         ends[2];
+
+	pair_begin(&pair, ends);
+	close(ends[1]);
+
+	struct msg_snapshot body = { 0 };
+	TG_AUTO_FD          fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	ck_assert_int_eq(channel_send(pair.engine, MSG_SNAPSHOT, &body, &fd, 1), -1);
+	ck_assert_uint_eq(pair.closed, 0);
+	while (pair.closed == 0)
+		event_base_loop(pair.base, EVLOOP_ONCE);
+	event_base_loop(pair.base, EVLOOP_NONBLOCK);
+	ck_assert_uint_eq(pair.closed, 1);
+	pair_end(&pair);
+}
+END_TEST
+
+START_TEST(a_channel_may_be_freed_while_it_tells_of_a_message)
+{
+	struct pair     pair;
+	struct msg_look look = { 0 };
+
+	pair_begin_both(&pair);
+	pair.free_on_message = true;
+	ck_assert_int_eq(channel_send(pair.control, MSG_LOOK, &look, NULL, 0), 0);
+	ck_assert_int_eq(channel_send(pair.control, MSG_LOOK, &look, NULL, 0), 0);
+	while (pair.messages == 0)
+		event_base_loop(pair.base, EVLOOP_ONCE);
+	event_base_loop(pair.base, EVLOOP_NONBLOCK);
+	ck_assert_uint_eq(pair.messages, 1);
+	pair_end(&pair);
+}
+END_TEST
+
+void test_channel(TCase *tc)
+{
+	tcase_add_test(tc, messages_and_descriptors_arrive_in_order_however_many_wait);
+	tcase_add_test(tc, a_reader_who_never_reads_costs_the_channel_not_the_memory);
+	tcase_add_test(tc, a_message_that_may_not_come_closes_the_channel);
+	tcase_add_test(tc, the_other_ends_death_is_told_once_and_sends_fail);
+	tcase_add_test(tc, a_channel_may_be_freed_while_it_tells_of_a_message);
+}
