@@ -10,7 +10,6 @@
 
 #define V2_SIGNATURE	 "\r\n\r\n\0\r\nQUIT\n"
 #define V2_SIGNATURE_LEN 12
-#define V2_LOCAL	 0x20
 #define V2_PROXY	 0x21
 #define V2_TCP4		 0x11
 #define V2_TCP6		 0x21
@@ -56,7 +55,7 @@ size_t proxy_protocol_print(int version, const struct tg_endpoint *client, const
                             char header[PROXY_PROTOCOL_MOST])
 {
 	static const char unknown[] = "PROXY UNKNOWN\r\n";
-	static const char local_v2[] = V2_SIGNATURE "\x20\x00\x00";	/* and the literal's NUL: length 0 */
+	static const char local_v2[] = V2_SIGNATURE "\x20\x00\x00";	/* LOCAL; length 0, with the literal's NUL */
 	bool known = client->family == local->family && (client->family == AF_INET || client->family == AF_INET6);
 
 	if (version != 1 && version != 2)

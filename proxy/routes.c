@@ -13,7 +13,7 @@
 #define HOSTS_MOST (2 * MSG_SLOTS)
 #define BYTES_MOST (1U << 30)
 
-/* The file: head, buckets, hosts, upstreams, texts.  Indexes are checked when it is opened. */
+/* The file: head, networks, buckets, hosts, upstreams, texts.  All is checked when it is opened. */
 struct head {
 	uint64_t magic;
 	uint64_t seed;
@@ -21,6 +21,8 @@ struct head {
 	uint32_t hosts_count;
 	uint32_t upstreams_count;
 	uint32_t texts_bytes;
+	uint32_t networks_count;	/* cookies, ascending */
+	uint32_t zero;
 };
 
 struct target {
@@ -49,6 +51,8 @@ struct routes {
 	size_t                    map_bytes;
 	uint64_t                  seed;
 	uint32_t                  mask;		/* of buckets */
+	const uint64_t           *networks;
+	uint32_t                  networks_count;
 	const uint32_t           *buckets;	/* 1 + index of the host, 0: free.  Linear probing */
 	const struct entry       *entries;
 	const struct tg_endpoint *upstreams;
@@ -70,6 +74,7 @@ static uint32_t hash_of(uint64_t seed, const char *name)
 /* What routes_build() fills before it goes into the file. */
 struct draft {
 	struct head         head;
+	uint64_t           *networks;
 	uint32_t           *buckets;
 	struct entry       *entries;
 	struct tg_endpoint *upstreams;
@@ -78,6 +83,7 @@ struct draft {
 
 static void draft_clear(struct draft *draft)
 {
+	free(draft->networks);
 	free(draft->buckets);
 	free(draft->entries);
 	free(draft->upstreams);
@@ -116,13 +122,37 @@ static int draft_measure(struct draft *draft, const struct routes_host *hosts, s
 	if (getrandom(&draft->head.seed, sizeof(draft->head.seed), 0) != sizeof(draft->head.seed))
 		return tg_fail_sys(err, "no random numbers");
 
+	draft->networks = calloc(count + 1, sizeof(*draft->networks));
 	draft->buckets = calloc(buckets, sizeof(*draft->buckets));
 	draft->entries = calloc(count + 1, sizeof(*draft->entries));
 	draft->upstreams = calloc(upstreams + 1, sizeof(*draft->upstreams));
 	draft->texts = calloc(texts, 1);
-	if (draft->buckets == NULL || draft->entries == NULL || draft->upstreams == NULL || draft->texts == NULL)
+	if (draft->networks == NULL || draft->buckets == NULL || draft->entries == NULL ||
+	    draft->upstreams == NULL || draft->texts == NULL)
 		return tg_fail_memory(err);
 	return 0;
+}
+
+static int compare_cookies(const void *a, const void *b)
+{
+	const uint64_t *left = a;
+	const uint64_t *right = b;
+
+	return (*left > *right) - (*left < *right);
+}
+
+static void draft_networks(struct draft *draft, const struct routes_host *hosts, size_t count)
+{
+	uint32_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		draft->networks[i] = hosts[i].netns_cookie;
+	qsort(draft->networks, count, sizeof(*draft->networks), compare_cookies);
+	for (size_t i = 0; i < count; i++) {
+		if (kept == 0 || draft->networks[i] != draft->networks[kept - 1])
+			draft->networks[kept++] = draft->networks[i];
+	}
+	draft->head.networks_count = kept;
 }
 
 /* Returns the bucket of `name`: its own, or the free one where it belongs. */
@@ -211,9 +241,13 @@ int routes_build(const struct routes_host *hosts, size_t count, struct tg_error 
 			return tg_fail(err, TG_CODE_INVALID, "%.100s has a wrong network or slot", hosts[i].name);
 	}
 	if (draft_measure(&draft, hosts, count, err) == 0 && draft_fill(&draft, hosts, count, err) == 0) {
-		const struct head   *head = &draft.head;
+		const struct head *head = &draft.head;
+
+		draft_networks(&draft, hosts, count);
+
 		const struct tg_part parts[] = {
 			{ head, sizeof(*head) },
+			{ draft.networks, head->networks_count * sizeof(*draft.networks) },
 			{ draft.buckets, head->buckets_count * sizeof(*draft.buckets) },
 			{ draft.entries, head->hosts_count * sizeof(*draft.entries) },
 			{ draft.upstreams, head->upstreams_count * sizeof(*draft.upstreams) },
@@ -248,6 +282,10 @@ static bool content_is_sound(const struct routes *routes, const struct head *hea
 	}
 	if (used > head->buckets_count / 2)
 		return false;	/* a search ends at a free bucket */
+	for (uint32_t i = 1; i < head->networks_count; i++) {
+		if (routes->networks[i - 1] >= routes->networks[i])
+			return false;
+	}
 	for (uint32_t i = 0; i < head->hosts_count; i++) {
 		const struct entry *entry = &routes->entries[i];
 
@@ -270,7 +308,8 @@ static bool content_is_sound(const struct routes *routes, const struct head *hea
 /* Lays the parts over the map; false when they do not fill it exactly. */
 static bool layout_is_sound(struct routes *routes, const struct head *head)
 {
-	uint64_t buckets_at = sizeof(*head);
+	uint64_t networks_at = sizeof(*head);
+	uint64_t buckets_at = networks_at + (uint64_t)head->networks_count * sizeof(uint64_t);
 	uint64_t entries_at = buckets_at + (uint64_t)head->buckets_count * sizeof(uint32_t);
 	uint64_t upstreams_at = entries_at + (uint64_t)head->hosts_count * sizeof(struct entry);
 	uint64_t texts_at = upstreams_at + (uint64_t)head->upstreams_count * sizeof(struct tg_endpoint);
@@ -278,10 +317,12 @@ static bool layout_is_sound(struct routes *routes, const struct head *head)
 
 	if (head->magic != MAGIC || head->buckets_count < 2 ||
 	    (head->buckets_count & (head->buckets_count - 1)) != 0 || head->hosts_count > HOSTS_MOST ||
-	    head->texts_bytes == 0 || texts_at + head->texts_bytes != routes->map_bytes)
+	    head->networks_count > HOSTS_MOST || head->texts_bytes == 0 || texts_at + head->texts_bytes != routes->map_bytes)
 		return false;
 	routes->seed = head->seed;
 	routes->mask = head->buckets_count - 1;
+	routes->networks = (const void *)(map + networks_at);
+	routes->networks_count = head->networks_count;
 	routes->buckets = (const void *)(map + buckets_at);
 	routes->entries = (const void *)(map + entries_at);
 	routes->upstreams = (const void *)(map + upstreams_at);
@@ -367,4 +408,10 @@ bool routes_find(const struct routes *routes, enum routes_scheme scheme, const c
 	target_read(routes, &entry->scheme[0], &to->scheme[0]);
 	target_read(routes, &entry->scheme[1], &to->scheme[1]);
 	return true;
+}
+
+bool routes_have_network(const struct routes *routes, uint64_t netns_cookie)
+{
+	return bsearch(&netns_cookie, routes->networks, routes->networks_count, sizeof(netns_cookie),
+	               compare_cookies) != NULL;
 }

@@ -46,5 +46,7 @@ void routes_close(struct routes *routes);
  * what follows its first label.  false: none with that scheme.  What `to` points at lives as long as `routes`. */
 bool routes_find(const struct routes *routes, enum routes_scheme scheme, const char *name,
                  struct routes_host *to);
+/* Whether any host of the table is in that network. */
+bool routes_have_network(const struct routes *routes, uint64_t netns_cookie);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef TOLLGATE_PROXY_SOCKPOOL_H
 #define TOLLGATE_PROXY_SOCKPOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,7 +40,7 @@ void sockpool_answer(struct sockpool *pool, const struct msg_sockets *msg, int *
 /* The network is gone: closes its sockets, calls done(-1) for whoever waits, drops late answers. */
 void sockpool_forget(struct sockpool *pool, uint64_t netns_cookie);
 /* Calls keep(cookie) for every network known here and forgets those for which it says false. */
-typedef int sockpool_keep_fn(uint64_t netns_cookie, void *arg);
+typedef bool sockpool_keep_fn(uint64_t netns_cookie, void *arg);
 void sockpool_forget_others(struct sockpool *pool, sockpool_keep_fn *keep, void *arg);
 /* Closes what lay idle for SOCKPOOL_IDLE_MS; to be called every few seconds. */
 void sockpool_tidy(struct sockpool *pool);

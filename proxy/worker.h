@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/msg.h"
+#include "proxy/timer.h"
 
 struct channel;
 struct counters;
@@ -24,7 +25,6 @@ struct tg_endpoint;
 struct tg_error;
 struct timers;
 struct tls_conn;
-struct worker;
 
 #define WORKER_BUFFER_BYTES   32768	/* cheaper per byte than 16 KiB and 64 KiB, and as splice is */
 #define WORKER_LISTENERS_MOST 8
@@ -48,6 +48,7 @@ struct worker {
 	struct tls_conn   *tls_conns;		/* first of a list */
 	struct http_conns *http;		/* http_conn.c's own; NULL until http_conn_begin() */
 	uint8_t           *buffer;		/* WORKER_BUFFER_BYTES, anybody's between two callbacks */
+	struct timer       tidy;		/* of the pool */
 	size_t             clients;		/* open client connections, both kinds */
 	bool               draining;		/* answers say Connection: close, nothing is accepted */
 	worker_drained_fn *on_drained;
