@@ -186,7 +186,7 @@ def test_an_invalid_config_file_stops_the_start(daemon, directory):
     path = directory / "config.json"
     path.write_text("{")
     status, text = daemon.fails("--config", path)
-    assert status == 2 and str(path) in text, text
+    assert status == 2 and "--config" in text, text
 
 
 def test_daemons_run_side_by_side(daemon, directory):
