@@ -29,6 +29,19 @@ struct slots;
 struct store;
 struct tg_error;
 
+/* Who asked the engine to look stands in the id, so that its answer finds back. */
+enum control_look { CONTROL_LOOK_COUNT, CONTROL_LOOK_API, CONTROL_LOOK_EVENTS };
+
+static inline uint64_t control_look_id(uint64_t number, enum control_look who)
+{
+	return number << 2 | (uint64_t)who;
+}
+
+static inline enum control_look control_look_who(uint64_t id)
+{
+	return (enum control_look)(id & 3);
+}
+
 struct control {
 	struct role           *role;		/* borrowed */
 	struct event_base     *base;		/* borrowed */
@@ -93,9 +106,8 @@ int control_count_start(struct control_count *count, struct tg_error *err);
 /* Takes the descriptor. */
 void control_count_segment(struct control_count *count, const struct msg_segment *body, int fd);
 void control_count_ledger(struct control_count *count, const struct msg_ledger *body, int fd);
-void control_count_snapshot(struct control_count *count, const struct snapshot *snapshot);
-/* The id in MSG_LOOK by which a snapshot is known to be for counting. */
-uint64_t control_count_look_id(const struct control_count *count);
+/* `snapshot` NULL: the engine is gone. */
+void control_count_snapshot(struct control_count *count, uint64_t id, const struct snapshot *snapshot);
 /* A last sample; `done` is called when it is committed or has failed. */
 void control_count_final(struct control_count *count, void (*done)(struct control *control));
 bool control_count_healthy(const struct control_count *count);

@@ -68,8 +68,7 @@ static void call_look(struct control_api *api, struct api_request *request, cons
 	for (size_t i = 0; i < LOOKS_MOST && look == NULL; i++)
 		if (api->looks[i].request == NULL)
 			look = &api->looks[i];
-	/* Even: those of samples are odd. */
-	body.id = ++api->ids * 2;
+	body.id = control_look_id(++api->ids, CONTROL_LOOK_API);
 	if (look == NULL || control->engine == NULL ||
 	    channel_send(control->engine, MSG_LOOK, &body, NULL, 0) == -1) {
 		api_reply_error(request, API_NOT_READY,

@@ -356,8 +356,7 @@ static void count_sample(struct control_count *count)
 	/* Only ever one on its way: what a slow disk makes late is in the next. */
 	if (count->busy || count->look_id != 0)
 		return;
-	/* Odd: those of requests are even. */
-	body.id = ++count->looks * 2 + 1;
+	body.id = control_look_id(++count->looks, CONTROL_LOOK_COUNT);
 	if (control->engine == NULL || channel_send(control->engine, MSG_LOOK, &body, NULL, 0) == -1) {
 		count_store(count, NULL);
 		return;
@@ -366,14 +365,10 @@ static void count_sample(struct control_count *count)
 	evtimer_add(count->engine_late, &wait);
 }
 
-uint64_t control_count_look_id(const struct control_count *count)
+void control_count_snapshot(struct control_count *count, uint64_t id, const struct snapshot *snapshot)
 {
-	return count->look_id;
-}
-
-void control_count_snapshot(struct control_count *count, const struct snapshot *snapshot)
-{
-	if (count->look_id == 0)
+	/* An answer that came too late is not for the sample that waits now. */
+	if (count->look_id == 0 || (snapshot != NULL && count->look_id != id))
 		return;
 	count->look_id = 0;
 	count_store(count, snapshot);

@@ -10,13 +10,16 @@
 #include <uthash.h>
 
 #include "api/api.h"
+#include "base/channel.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "daemon/control.h"
+#include "daemon/role.h"
 
 #define CONNECTED_S 180
 #define BEAT_S	    15	/* a comment, so that a reader who left is noticed */
+#define LOOK_S	    5	/* peers are looked at so often, also when samples are rarer */
 
 struct peer_name {
 	struct tg_key network;
@@ -44,7 +47,8 @@ struct control_events {
 	uint64_t        next;		/* number of the next event, from 1 */
 	uint32_t        life;		/* random: numbers begin anew with each life of this process */
 	struct reader   readers[CONTROL_EVENTS_READERS];
-	struct event   *beat;
+	struct event   *beat, *look;
+	uint64_t        looks;
 	bool            begun;		/* there was a snapshot */
 };
 
@@ -78,9 +82,22 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 	send_all(arg, ":\n\n");
 }
 
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_events *events = arg;
+	const struct msg_look  body = { .id = control_look_id(++events->looks, CONTROL_LOOK_EVENTS) };
+
+	(void)fd;
+	(void)what;
+	if (events->control->engine != NULL)
+		channel_send(events->control->engine, MSG_LOOK, &body, NULL, 0);
+}
+
 struct control_events *control_events_new(struct control *control)
 {
 	static const struct timeval beat = { .tv_sec = BEAT_S };
+	static const struct timeval look = { .tv_sec = LOOK_S };
+	bool                        rare = control->role->start.sample_interval_ms > LOOK_S * 1000;
 	struct control_events      *events = calloc(1, sizeof *events);
 
 	if (events == NULL)
@@ -90,7 +107,9 @@ struct control_events *control_events_new(struct control *control)
 	if (getrandom(&events->life, sizeof events->life, 0) != (ssize_t)sizeof events->life)
 		tg_die("the kernel has no random numbers");
 	events->beat = event_new(control->base, -1, EV_PERSIST, on_beat, events);
-	if (events->beat == NULL || event_add(events->beat, &beat) == -1) {
+	events->look = event_new(control->base, -1, EV_PERSIST, on_look, events);
+	if (events->beat == NULL || events->look == NULL || event_add(events->beat, &beat) == -1 ||
+	    (rare && event_add(events->look, &look) == -1)) {
 		control_events_free(events);
 		return NULL;
 	}
@@ -111,6 +130,8 @@ void control_events_free(struct control_events *events)
 		free(events->kept[i]);
 	if (events->beat != NULL)
 		event_free(events->beat);
+	if (events->look != NULL)
+		event_free(events->look);
 	free(events);
 }
 

@@ -35,32 +35,42 @@ static void control_stop(struct control *control)
 	control_count_final(control->count, control_quit);
 }
 
+static void control_snapshot(struct control *control, uint64_t id, int fd)
+{
+	struct snapshot snapshot;
+	struct tg_error err;
+
+	if (snapshot_unpack(fd, &snapshot, &err) == -1) {
+		tg_log(TG_LOG_ERROR, "refused a snapshot of the engine", "reason=\"%s\"", err.text);
+		return;
+	}
+	switch (control_look_who(id)) {
+	case CONTROL_LOOK_COUNT:
+		control_count_snapshot(control->count, id, &snapshot);
+		control_events_snapshot(control->events, &snapshot);
+		break;
+	case CONTROL_LOOK_API:
+		control_api_snapshot(control->api, id, &snapshot);
+		break;
+	case CONTROL_LOOK_EVENTS:
+		control_events_snapshot(control->events, &snapshot);
+		break;
+	}
+	snapshot_clear(&snapshot);
+}
+
 static void on_engine_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
 {
 	struct control *control = arg;
 
 	(void)channel;
 	(void)count;
-	if (msg->type == MSG_LEDGER) {
+	if (msg->type == MSG_LEDGER)
 		control_count_ledger(control->count, &msg->body.ledger, fds[0]);
-	} else if (msg->type == MSG_NETWORKS) {
+	else if (msg->type == MSG_NETWORKS)
 		control_routes_networks(control->routes, &msg->body.networks, fds[0]);
-	} else if (msg->type == MSG_SNAPSHOT) {
-		struct snapshot snapshot;
-		struct tg_error err;
-
-		if (snapshot_unpack(fds[0], &snapshot, &err) == -1) {
-			tg_log(TG_LOG_ERROR, "refused a snapshot of the engine", "reason=\"%s\"", err.text);
-			return;
-		}
-		if (msg->body.snapshot.id == control_count_look_id(control->count)) {
-			control_events_snapshot(control->events, &snapshot);
-			control_count_snapshot(control->count, &snapshot);
-		} else {
-			control_api_snapshot(control->api, msg->body.snapshot.id, &snapshot);
-		}
-		snapshot_clear(&snapshot);
-	}
+	else if (msg->type == MSG_SNAPSHOT)
+		control_snapshot(control, msg->body.snapshot.id, fds[0]);
 }
 
 static void on_engine_closed(struct channel *channel, void *arg)
@@ -73,7 +83,7 @@ static void on_engine_closed(struct channel *channel, void *arg)
 	control->engine = NULL;
 	control_routes_engine_gone(control->routes);
 	control_api_engine_gone(control->api);
-	control_count_snapshot(control->count, NULL);
+	control_count_snapshot(control->count, 0, NULL);
 }
 
 static struct control_worker_end {
