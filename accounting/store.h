@@ -29,7 +29,7 @@ struct store_host {
 struct store_slot {
 	uint32_t      slot;
 	struct tg_key network;		/* public key */
-	char          host[MSG_HOST_MOST];
+	char          host[MSG_HOST_MOST];	/* empty: the slot means nothing any more */
 };
 
 /* One transaction.  Everything is borrowed. */
@@ -46,7 +46,9 @@ struct store_batch {
 
 /* What a commit found out. */
 struct store_outcome {
-	size_t unknown_peers;	/* had no baseline: theirs is this reading (a lost state directory) */
+	/* Had no baseline: theirs is this reading (a lost state directory). */
+	size_t unknown_peers;
+	size_t unknown_slots;	/* counted, but meant nothing: likewise */
 };
 
 /* Opens or makes the database at `path` (mode 0600) with WAL and synchronous=FULL.  NULL: damaged, of
@@ -58,8 +60,16 @@ const char *store_ledger(const struct store *store);
 /* All slots that mean something, for a control that starts: `each` is called for every one. */
 typedef void store_slot_fn(const struct store_slot *slot, void *arg);
 int store_slots(struct store *store, store_slot_fn *each, void *arg, struct tg_error *err);
+/* At a start: only these segment files are there.  What is known of others, whose machine died with
+ * them, is forgotten. */
+int store_segments(struct store *store, const char *const *names, size_t count, struct tg_error *err);
 /* Commits `batch` under the time `now_unix_ms`, all or nothing.  Readings with nothing new write no
- * record.  On -1 nothing is stored and the same batch may be tried again. */
+ * record.  On -1 nothing is stored and the same batch may be tried again; TG_CODE_LIMIT: there are
+ * records of as many peers and hosts as there can be (2^20).
+ *
+ * Counters: what is new is the difference from the baseline, or the reading itself when it is less (a
+ * counter that began anew) or of another epoch.  A segment's counters begin at 0; one that is done is
+ * not counted again.  Values saturate at 2^63 - 1. */
 int store_commit(struct store *store, int64_t now_unix_ms, const struct store_batch *batch,
                  struct store_outcome *outcome, struct tg_error *err);
 /* Deletes some of what retention no longer keeps, at most `most` records, and makes due sums of hours
