@@ -75,7 +75,8 @@ static struct record *record_find(struct hosts *hosts, enum routes_scheme scheme
 }
 
 /* One block: the record, its upstreams, its texts. */
-static struct record *record_new(struct hosts *hosts, enum routes_scheme scheme, const struct routes_host *from)
+static struct record *record_new(struct hosts *hosts, enum routes_scheme scheme,
+                                 const struct routes_host *from)
 {
 	const struct routes_target *target = &from->scheme[scheme];
 	size_t         upstreams_bytes = target->upstreams_count * sizeof(struct tg_endpoint);
@@ -252,6 +253,17 @@ static void record_reset(struct record *record)
 	}
 }
 
+/* A network that is down for the moment, without a cookie, may come back as the one it was. */
+static bool same_network(const struct host *host, const struct routes_host *found)
+{
+	bool is_forward = found->slot == ROUTES_FORWARD;
+	bool was_forward = host->slot == ROUTES_FORWARD;
+
+	if (is_forward || was_forward)
+		return is_forward && was_forward;
+	return found->netns_cookie == host->netns_cookie || found->netns_cookie == 0;
+}
+
 static void record_swapped(struct worker *w, struct record *record)
 {
 	struct routes_host found;
@@ -260,8 +272,7 @@ static void record_swapped(struct worker *w, struct record *record)
 	               routes_find(w->routes, record->host.scheme, record->host.name, &found) &&
 	               strcmp(found.name, record->host.name) == 0;
 
-	if (!present || found.netns_cookie != record->host.netns_cookie ||
-	    (found.slot == ROUTES_FORWARD) != (record->host.slot == ROUTES_FORWARD)) {
+	if (!present || !same_network(&record->host, &found)) {
 		record_unlist(w->hosts, record);
 		record_reset(record);
 		return;

@@ -90,6 +90,17 @@ static void draft_clear(struct draft *draft)
 	free(draft->texts);
 }
 
+/* The same in all tables of a process, so that equal hosts make equal tables. */
+static int seed_read(uint64_t *to)
+{
+	static uint64_t seed;
+
+	if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -1;
+	*to = seed;
+	return 0;
+}
+
 static int draft_measure(struct draft *draft, const struct routes_host *hosts, size_t count,
                          struct tg_error *err)
 {
@@ -119,7 +130,7 @@ static int draft_measure(struct draft *draft, const struct routes_host *hosts, s
 		.upstreams_count = (uint32_t)upstreams,
 		.texts_bytes = (uint32_t)texts,
 	};
-	if (getrandom(&draft->head.seed, sizeof(draft->head.seed), 0) != sizeof(draft->head.seed))
+	if (seed_read(&draft->head.seed) == -1)
 		return tg_fail_sys(err, "no random numbers");
 
 	draft->networks = calloc(count + 1, sizeof(*draft->networks));
@@ -227,7 +238,7 @@ static int draft_fill(struct draft *draft, const struct routes_host *hosts, size
 static bool ids_are_sound(uint64_t netns_cookie, uint64_t network_id, uint32_t slot)
 {
 	if (slot == ROUTES_FORWARD)
-		return netns_cookie == 0 && network_id == 0;
+		return netns_cookie == 0;
 	return slot < MSG_SLOTS && (network_id == 0 || network_id == netns_cookie);
 }
 
@@ -317,7 +328,8 @@ static bool layout_is_sound(struct routes *routes, const struct head *head)
 
 	if (head->magic != MAGIC || head->buckets_count < 2 ||
 	    (head->buckets_count & (head->buckets_count - 1)) != 0 || head->hosts_count > HOSTS_MOST ||
-	    head->networks_count > HOSTS_MOST || head->texts_bytes == 0 || texts_at + head->texts_bytes != routes->map_bytes)
+	    head->networks_count > HOSTS_MOST || head->texts_bytes == 0 ||
+	    texts_at + head->texts_bytes != routes->map_bytes)
 		return false;
 	routes->seed = head->seed;
 	routes->mask = head->buckets_count - 1;

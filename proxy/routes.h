@@ -30,20 +30,21 @@ struct routes_target {
 struct routes_host {
 	const char          *name;	/* lower case, a wildcard as written: "*.apps.example.com" */
 	uint64_t             netns_cookie;	/* of the namespace; 0: there is none, or --forward */
-	uint64_t             network_id;	/* the same cookie once its network is up, else 0: 502 */
+	uint64_t             network_id;	/* the same cookie while its network is up, else 0: then 502 */
 	uint32_t             slot;	/* of its counters; ROUTES_FORWARD: --forward, from the host's own
 					 * namespace and not counted */
 	struct routes_target scheme[2];	/* by enum routes_scheme */
 };
 
 /* Builds a table into a sealed memory file (the caller's), or -1.  What `hosts` points to is copied;
- * names must differ, and a --forward must have neither cookie nor id. */
+ * names must differ, and a --forward has no cookie.  Equal hosts make equal tables. */
 int routes_build(const struct routes_host *hosts, size_t count, struct tg_error *err);
 /* Maps and checks a table; keeps no descriptor.  NULL when it is refused. */
 struct routes *routes_open(int fd, struct tg_error *err);
 void routes_close(struct routes *routes);
 /* Looks up a name (lower case, as from model_host_read()) under a scheme: the exact one, else `*.` and
- * what follows its first label.  false: none with that scheme.  What `to` points at lives as long as `routes`. */
+ * what follows its first label.  false: none with that scheme.  What `to` points at
+ * lives as long as `routes`. */
 bool routes_find(const struct routes *routes, enum routes_scheme scheme, const char *name,
                  struct routes_host *to);
 /* Whether any host of the table is in that network. */

@@ -14,8 +14,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		wire->ended = true;
 		what |= EV_READ;
 	}
-	what &= EV_READ | EV_WRITE;
-	wire->ready |= what;
+	wire->ready |= what & (EV_READ | EV_WRITE);
 	wire->on_ready(wire, what);
 }
 

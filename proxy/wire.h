@@ -11,7 +11,8 @@
 struct event_base;
 struct wire;
 
-/* `what`: EV_READ, EV_WRITE or both; errors and hang-ups show as both.  The callee may close it. */
+/* `what`: EV_READ, EV_WRITE, and EV_CLOSED (with EV_READ) when the other end sent its FIN; errors show
+ * as reading and writing.  The callee may close it. */
 typedef void wire_fn(struct wire *wire, short what);
 
 struct wire {
