@@ -1,0 +1,254 @@
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/error.h"
+#include "tests/support/failing.h"
+
+void test_json(TCase *tc);
+
+/* The text in memory of just its size, so that the address sanitizer sees a read past the end. */
+static int scan(const char *text, size_t bytes, struct tg_error *err)
+{
+	char *copy = malloc(bytes > 0 ? bytes : 1);
+	int   result;
+
+	ck_assert_ptr_nonnull(copy);
+	memcpy(copy, text, bytes);
+	result = json_scan(copy, bytes, err);
+	free(copy);
+	return result;
+}
+
+static void refused(const char *text, size_t bytes, enum tg_code code, const char *fault)
+{
+	struct tg_error err = { .code = TG_CODE_NONE };
+
+	ck_assert_msg(scan(text, bytes, &err) == -1, "%s", text);
+	ck_assert_msg(err.code == code, "%s: code %d", text, err.code);
+	ck_assert_msg(strcmp(err.text, fault) == 0, "%s: \"%s\"", text, err.text);
+	ck_assert_ptr_null(json_parse(text, bytes, &err));
+}
+
+START_TEST(json_is_taken)
+{
+	static const char *const texts[] = {
+		"{}", "[]", "0", "-0", "1.5e+10", "-1E-2", "true", "false", "null", "\"\"", " \t\r\n{ } \n",
+		"[1,2,[3,{\"a\":[]}],{}]", "{\"a\":{\"b\":[true,null]},\"c\":\"\"}",
+		"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00\"", "\"\xc2\x80 \xdf\xbf \xe0\xa0\x80\"",
+		"\"\xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf\"", "\"\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf \x7f\"",
+	};
+
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		struct tg_error err = { .code = TG_CODE_NONE };
+		cJSON          *tree;
+
+		ck_assert_msg(scan(texts[i], strlen(texts[i]), &err) == 0, "%s: %s", texts[i], err.text);
+		tree = json_parse(texts[i], strlen(texts[i]), &err);
+		ck_assert_msg(tree != NULL, "%s: %s", texts[i], err.text);
+		cJSON_Delete(tree);
+	}
+}
+END_TEST
+
+START_TEST(what_is_no_json_is_refused)
+{
+	static const struct {
+		const char *text;
+		const char *fault;
+	} bad[] = {
+		{ "", "line 1, column 1: the text ends too early" },
+		{ "  ", "line 1, column 3: the text ends too early" },
+		{ "\xef\xbb\xbf{}", "line 1, column 1: neither a value nor a word of JSON" },
+		{ "{}{}", "line 1, column 3: text behind the end" },
+		{ "{}\n\n x", "line 3, column 2: text behind the end" },
+		{ "[1,]", "line 1, column 4: neither a value nor a word of JSON" },
+		{ "{\"a\":1,}", "line 1, column 8: a string is missing" },
+		{ "{\"a\"}", "line 1, column 5: ':' is missing" },
+		{ "{\"a\":}", "line 1, column 6: neither a value nor a word of JSON" },
+		{ "{a:1}", "line 1, column 2: a string is missing" },
+		{ "[1 2]", "line 1, column 4: ',' or an end is missing" },
+		{ "[1}", "line 1, column 3: ',' or an end is missing" },
+		{ "{\"a\":1]", "line 1, column 7: ',' or an end is missing" },
+		{ "]", "line 1, column 1: neither a value nor a word of JSON" },
+		{ "01", "line 1, column 2: a number with a leading zero" },
+		{ "+1", "line 1, column 1: neither a value nor a word of JSON" },
+		{ "-", "line 1, column 2: a digit is missing" },
+		{ "1.", "line 1, column 3: a digit is missing" },
+		{ "1e", "line 1, column 3: a digit is missing" },
+		{ "1e+", "line 1, column 4: a digit is missing" },
+		{ ".5", "line 1, column 1: neither a value nor a word of JSON" },
+		{ "0x10", "line 1, column 2: text behind the end" },
+		{ "NaN", "line 1, column 1: neither a value nor a word of JSON" },
+		{ "nul", "line 1, column 1: neither a value nor a word of JSON" },
+		{ "trueX", "line 1, column 5: text behind the end" },
+		{ "'a'", "line 1, column 1: neither a value nor a word of JSON" },
+		{ "// a\n1", "line 1, column 1: neither a value nor a word of JSON" },
+		{ "\"a", "line 1, column 3: a string is not closed" },
+		{ "\"a\n\"", "line 1, column 3: a control character in a string" },
+		{ "\"\\", "line 1, column 3: a string is not closed" },
+		{ "\"\\x\"", "line 1, column 3: an escape that JSON does not know" },
+		{ "\"\\u00g0\"", "line 1, column 6: \\u needs four hexadecimal digits" },
+		{ "\"\\ud800\"", "line 1, column 8: half of a surrogate pair" },
+		{ "\"\\udc00\"", "line 1, column 8: half of a surrogate pair" },
+		{ "\"\\ud800\\u0041\"", "line 1, column 14: half of a surrogate pair" },
+		{ "\"\xc3\xa9\xff\"", "line 1, column 3: not UTF-8" },
+		{ "\"\x80\"", "line 1, column 2: not UTF-8" },
+		{ "\"\xc0\x80\"", "line 1, column 2: not UTF-8" },
+		{ "\"\xc1\xbf\"", "line 1, column 2: not UTF-8" },
+		{ "\"\xe0\x9f\xbf\"", "line 1, column 2: not UTF-8" },
+		{ "\"\xed\xa0\x80\"", "line 1, column 2: not UTF-8" },
+		{ "\"\xf0\x8f\xbf\xbf\"", "line 1, column 2: not UTF-8" },
+		{ "\"\xf4\x90\x80\x80\"", "line 1, column 2: not UTF-8" },
+		{ "\"\xf5\x80\x80\x80\"", "line 1, column 2: not UTF-8" },
+		{ "\"\xe2\x82", "line 1, column 2: not UTF-8" },
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		refused(bad[i].text, strlen(bad[i].text), TG_CODE_INVALID, bad[i].fault);
+	/* A NUL where a string can't hold it. */
+	refused("\"\0\"", 3, TG_CODE_INVALID, "line 1, column 2: a control character in a string");
+	refused("\"\\\0\"", 4, TG_CODE_INVALID, "line 1, column 3: an escape that JSON does not know");
+	refused("1\0", 2, TG_CODE_INVALID, "line 1, column 2: text behind the end");
+}
+END_TEST
+
+START_TEST(an_escaped_nul_is_refused)
+{
+	refused("\"git\\u0000.example\"", 19, TG_CODE_LIMIT, "line 1, column 11: \\u0000 is not allowed");
+}
+END_TEST
+
+START_TEST(depth_has_a_limit)
+{
+	char            text[2 * JSON_DEPTH_MOST + 3];
+	struct tg_error err;
+
+	for (int i = 0; i < JSON_DEPTH_MOST; i++) {
+		text[i] = '[';
+		text[2 * JSON_DEPTH_MOST - 1 - i] = ']';
+	}
+	ck_assert_int_eq(scan(text, 2 * JSON_DEPTH_MOST, &err), 0);
+	memset(text, '[', JSON_DEPTH_MOST + 1);
+	memset(text + JSON_DEPTH_MOST + 1, ']', JSON_DEPTH_MOST + 1);
+	text[sizeof text - 1] = '\0';
+	refused(text, 2 * JSON_DEPTH_MOST + 2, TG_CODE_LIMIT, "line 1, column 17: nested deeper than 16");
+}
+END_TEST
+
+START_TEST(a_level_closed_is_no_depth)
+{
+	char            text[3 * 100 + 1];
+	struct tg_error err;
+
+	for (size_t i = 0; i < 100; i++)
+		memcpy(text + 3 * i, "{},", 3);
+	text[0] = '[';
+	memcpy(text + 1, "0,", 2);
+	text[299] = ']';
+	ck_assert_int_eq(scan(text, 300, &err), 0);
+}
+END_TEST
+
+START_TEST(a_number_has_a_limit)
+{
+	char            text[65];
+	struct tg_error err;
+
+	memset(text, '1', 64);
+	text[64] = '\0';
+	ck_assert_int_eq(scan(text, 63, &err), 0);
+	refused(text, 64, TG_CODE_LIMIT, "line 1, column 65: a number of more than 63 characters");
+}
+END_TEST
+
+START_TEST(the_number_of_values_has_a_limit)
+{
+	size_t          bytes = 2 * (size_t)JSON_VALUES_MOST + 1;
+	char           *text = malloc(bytes);
+	struct tg_error err;
+
+	ck_assert_ptr_nonnull(text);
+	for (size_t i = 0; i < bytes; i += 2)
+		text[i] = ',';
+	for (size_t i = 1; i < bytes; i += 2)
+		text[i] = '0';
+	text[0] = '[';
+	/* The array is a value too: one element less. */
+	text[bytes - 3] = ']';
+	ck_assert_int_eq(json_scan(text, bytes - 2, &err), 0);
+	text[bytes - 3] = ',';
+	text[bytes - 1] = ']';
+	ck_assert_int_eq(json_scan(text, bytes, &err), -1);
+	ck_assert_int_eq(err.code, TG_CODE_LIMIT);
+	ck_assert_ptr_nonnull(strstr(err.text, ": more than 8388608 values"));
+	free(text);
+}
+END_TEST
+
+START_TEST(no_prefix_of_an_object_is_taken)
+{
+	static const char text[] = "{\"a\":[1,-2.5e3,\"\\u00e9\xe2\x82\xac\"],\"b\":{\"c\":null,\"d\":true}}";
+
+	for (size_t n = 0; n < sizeof text - 1; n++)
+		ck_assert_msg(scan(text, n, NULL) == -1, "after %zu bytes", n);
+	ck_assert_int_eq(scan(text, sizeof text - 1, NULL), 0);
+}
+END_TEST
+
+START_TEST(parsing_without_memory_says_so)
+{
+	static const char text[] = "{\"a\":[1,\"x\"]}";
+	struct tg_error   err;
+	cJSON            *tree;
+	bool              failed = true;
+
+	for (size_t good = 0; failed; good++) {
+		failing_begin(good);
+		tree = json_parse(text, sizeof text - 1, &err);
+		if (tree == NULL)
+			ck_assert_int_eq(err.code, TG_CODE_MEMORY);
+		cJSON_Delete(tree);
+		ck_assert_uint_eq(failing_held(), 0);
+		failed = failing_end();
+		ck_assert(failed == (tree == NULL));
+		ck_assert_uint_lt(good, 100);
+	}
+}
+END_TEST
+
+START_TEST(counters_keep_all_their_digits)
+{
+	cJSON *object = cJSON_CreateObject();
+	char  *text;
+
+	ck_assert_int_eq(json_add_u64(object, "rx", UINT64_C(9223372036854775807)), 0);
+	ck_assert_int_eq(json_add_u64(object, "tx", UINT64_MAX), 0);
+	text = cJSON_PrintUnformatted(object);
+	ck_assert_str_eq(text, "{\"rx\":9223372036854775807,\"tx\":18446744073709551615}");
+	free(text);
+	failing_begin(0);
+	ck_assert_int_eq(json_add_u64(object, "no", 1), -1);
+	failing_end();
+	cJSON_Delete(object);
+}
+END_TEST
+
+void test_json(TCase *tc)
+{
+	tcase_add_test(tc, json_is_taken);
+	tcase_add_test(tc, what_is_no_json_is_refused);
+	tcase_add_test(tc, an_escaped_nul_is_refused);
+	tcase_add_test(tc, depth_has_a_limit);
+	tcase_add_test(tc, a_level_closed_is_no_depth);
+	tcase_add_test(tc, a_number_has_a_limit);
+	tcase_add_test(tc, the_number_of_values_has_a_limit);
+	tcase_add_test(tc, no_prefix_of_an_object_is_taken);
+	tcase_add_test(tc, parsing_without_memory_says_so);
+	tcase_add_test(tc, counters_keep_all_their_digits);
+}
