@@ -37,12 +37,12 @@ struct api *api_new(struct event_base *base, const struct api_options *options)
 
 void api_free(struct api *api)
 {
-	struct listener *listener;
+	struct api_listener *listener;
 
 	if (api == NULL)
 		return;
 	while ((listener = LIST_FIRST(&api->listeners)) != NULL)
-		listener_free(listener);
+		api_listener_free(listener);
 	tokens_free(api->tokens);
 	SSL_CTX_free(api->tls);
 	free(api);
@@ -50,7 +50,7 @@ void api_free(struct api *api)
 
 int api_listen(struct api *api, int fd, bool local, struct tg_error *err)
 {
-	return listener_new(api, fd, local, err) == NULL ? -1 : 0;
+	return api_listener_new(api, fd, local, err) == NULL ? -1 : 0;
 }
 
 int api_tokens(struct api *api, const char *text, size_t bytes, struct tg_error *err)
@@ -67,14 +67,14 @@ int api_tokens(struct api *api, const char *text, size_t bytes, struct tg_error 
 int api_tls(struct api *api, const char *cert, size_t cert_bytes, const char *key, size_t key_bytes,
             const char *ca, size_t ca_bytes, struct tg_error *err)
 {
-	SSL_CTX         *tls = tls_new(cert, cert_bytes, key, key_bytes, ca, ca_bytes, err);
-	struct listener *listener;
+	SSL_CTX *tls = tls_new(cert, cert_bytes, key, key_bytes, ca, ca_bytes, err);
+	struct api_listener *listener;
 
 	if (tls == NULL)
 		return -1;
 	SSL_CTX_free(api->tls);
 	api->tls = tls;
-	LIST_FOREACH(listener, &api->listeners, entry)
-		listener_refresh(listener);
+	LIST_FOREACH (listener, &api->listeners, entry)
+		api_listener_refresh(listener);
 	return 0;
 }

@@ -2,7 +2,7 @@
 
 #include <stdbool.h>
 
-#define SIZE_MOST (UINT64_C(1) << 40)	/* of one chunk: far over any limit, far under an overflow */
+#define SIZE_MOST (UINT64_C(1) << 40) /* of one chunk: far over any limit, far under an overflow */
 
 static int hex_digit(char c)
 {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "api/chunk.h"
+#include "api/body.h"
 #include "api/gate.h"
 
 struct api_request;
@@ -18,7 +18,7 @@ struct bufferevent;
 struct event;
 struct evhttp_connection;
 struct evhttp_request;
-struct listener;
+struct api_listener;
 
 enum conn_state {
 	CONN_NEW,	/* evhttp is still setting it up */
@@ -34,7 +34,7 @@ enum conn_state {
 
 struct conn {
 	LIST_ENTRY(conn)          entry;
-	struct listener          *listener;	/* borrowed */
+	struct api_listener      *listener;	/* borrowed */
 	struct bufferevent       *bev;		/* counted */
 	struct evhttp_connection *evcon;	/* borrowed; NULL while CONN_NEW */
 	struct event             *timer;
@@ -42,20 +42,17 @@ struct conn {
 	uint64_t                  state_at_ms;
 	bool                      own_bytes;	/* it is us who change the input */
 	bool                      again;	/* the timer was set off to look at `bytes` */
-	bool                      big;		/* holds one of the places for large bodies */
 	char                     *bytes;	/* come, not yet understood */
 	size_t                    have, room;
 	size_t                    seen;		/* looked at for the end of a head */
 	char                     *head;		/* of this request; `gate` points into it */
 	struct gate               gate;
-	struct chunk              chunk;
-	char                     *body;
-	size_t                    body_bytes, body_room;
+	struct body               body;
 	struct api_request       *request;	/* not answered yet; borrowed */
 };
 
 /* With a bufferevent (bev) that has no socket yet.  NULL when out of memory. */
-struct conn *conn_new(struct listener *listener);
+struct conn *conn_new(struct api_listener *listener);
 /* Of one that evhttp does not know. */
 void conn_free(struct conn *conn);
 /* evhttp has made its own connection of `bev`, or failed to (false: the conn is gone). */
@@ -68,6 +65,10 @@ void conn_request(struct conn *conn, struct evhttp_request *evreq);
 void conn_answered(struct conn *conn);
 /* The same for a stream, which is still to be told when the client leaves. */
 void conn_streams(struct conn *conn);
+/* For intake.c: the next state and its time-out; the time-out alone, anew; the memory of a request. */
+void conn_enter(struct conn *conn, enum conn_state next);
+void conn_set_timer(struct conn *conn);
+void conn_drop_request(struct conn *conn);
 /* Closes it from the loop: something failed. */
 void conn_close_soon(struct conn *conn);
 

@@ -8,7 +8,7 @@
 #include "base/model.h"
 
 static const struct {
-	int         status;
+	int status;
 	const char *code;
 } codes[API_ERRORS] = {
 	[API_BAD_REQUEST] = { 400, "BAD_REQUEST" },
@@ -28,7 +28,7 @@ static const struct {
 };
 
 static const struct {
-	int         status;
+	int status;
 	const char *phrase;
 } phrases[] = {
 	{ 200, "OK" },
@@ -122,7 +122,7 @@ static cJSON *make_with_faults(const char *code, const char *message, const stru
 static char *print_wrapped(cJSON *error)
 {
 	cJSON *whole = cJSON_CreateObject();
-	char  *text = NULL;
+	char *text = NULL;
 
 	if (error == NULL || whole == NULL || !cJSON_AddItemToObject(whole, "error", error))
 		cJSON_Delete(error);
@@ -152,7 +152,7 @@ char *errors_print_faults(const char *code, const char *message, const struct mo
 char *api_error_print(enum api_error error, const char *message, const struct model_faults *details)
 {
 	cJSON *object = make_with_faults(errors_code(error), message, details);
-	char  *text = object == NULL ? NULL : cJSON_PrintUnformatted(object);
+	char *text = object == NULL ? NULL : cJSON_PrintUnformatted(object);
 
 	cJSON_Delete(object);
 	return text;

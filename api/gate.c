@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_routes.h"
 #include "api/errors.h"
 #include "api/limits.h"
 #include "api/media.h"
-#include "api/routes.h"
 #include "api/tokens.h"
 #include "base/error.h"
 
@@ -46,14 +46,16 @@ void gate_refuse_head(struct gate *gate, enum head_result result)
 		refuse_own(gate, 501, "NOT_IMPLEMENTED", "the only transfer coding known here is chunked");
 		return;
 	case HEAD_BAD_EXPECT:
-		refuse_own(gate, 417, "EXPECTATION_FAILED", "the only expectation known here is 100-continue");
+		refuse_own(gate, 417, "EXPECTATION_FAILED",
+		           "the only expectation known here is 100-continue");
 		return;
 	}
 }
 
 char *gate_print(const struct gate *gate)
 {
-	return errors_print(gate->code, gate->message, gate->where[0] == '\0' ? NULL : gate->where, gate->text);
+	return errors_print(gate->code, gate->message, gate->where[0] == '\0' ? NULL : gate->where,
+	                    gate->text);
 }
 
 static bool has_body(const struct head *head)
@@ -62,19 +64,20 @@ static bool has_body(const struct head *head)
 }
 
 /* Nothing is said of paths or methods to who may not ask. */
-static bool admit(struct gate *gate, bool local, const struct tokens *tokens, enum routes_result route)
+static bool admit(struct gate *gate, bool local, const struct tokens *tokens, enum api_routes_result route)
 {
 	const struct head *head = &gate->head;
-	bool               reads = head->method == HEAD_GET || head->method == HEAD_HEAD;
-	bool               asked = head->authorization != NULL || head->token != NULL;
-	enum tokens_scope  scope = TOKENS_ADMIN;
+	bool reads = head->method == HEAD_GET || head->method == HEAD_HEAD;
+	bool asked = head->authorization != NULL || head->token != NULL;
+	enum tokens_scope scope = TOKENS_ADMIN;
 
 	if (!local)
 		scope = tokens_check(tokens, head->authorization, head->token);
 	gate->call.authenticated = scope != TOKENS_NONE;
 	gate->call.secrets = scope == TOKENS_ADMIN;
-	if (scope == TOKENS_NONE && (asked || route != ROUTES_FOUND || !gate->row->open)) {
-		gate_refuse(gate, API_UNAUTHENTICATED, asked ? "the token is not one of ours" : "a token is needed");
+	if (scope == TOKENS_NONE && (asked || route != API_ROUTES_FOUND || !gate->row->open)) {
+		gate_refuse(gate, API_UNAUTHENTICATED,
+		            asked ? "the token is not one of ours" : "a token is needed");
 		gate->close = true;
 		return false;
 	}
@@ -85,22 +88,22 @@ static bool admit(struct gate *gate, bool local, const struct tokens *tokens, en
 	return true;
 }
 
-static bool check_route(struct gate *gate, enum routes_result route)
+static bool check_route(struct gate *gate, enum api_routes_result route)
 {
 	if (gate->head.method == HEAD_UNKNOWN) {
 		refuse_own(gate, 501, "NOT_IMPLEMENTED", "a method that is not known here");
 		return false;
 	}
 	switch (route) {
-	case ROUTES_FOUND:
+	case API_ROUTES_FOUND:
 		return true;
-	case ROUTES_NOT_FOUND:
+	case API_ROUTES_NOT_FOUND:
 		gate_refuse(gate, API_NOT_FOUND, "there is nothing at this path");
 		return false;
-	case ROUTES_BAD_METHOD:
+	case API_ROUTES_BAD_METHOD:
 		gate_refuse(gate, API_METHOD_NOT_ALLOWED, "this path has other methods");
 		return false;
-	case ROUTES_BAD_KEY:
+	case API_ROUTES_BAD_KEY:
 		gate_refuse(gate, API_BAD_REQUEST, "not a public key");
 		snprintf(gate->where, sizeof(gate->where), "key");
 		snprintf(gate->text, sizeof(gate->text),
@@ -113,7 +116,7 @@ static bool check_route(struct gate *gate, enum routes_result route)
 static bool check_body(struct gate *gate, const struct api_limits *limits)
 {
 	const struct head *head = &gate->head;
-	enum head_method   method = gate->row->method;
+	enum head_method method = gate->row->method;
 
 	if (method == HEAD_GET || method == HEAD_DELETE) {
 		if (!has_body(head))
@@ -156,8 +159,8 @@ void gate_check(char *text, size_t bytes, bool local, const struct tokens *token
 		return;
 	}
 
-	enum routes_result route = routes_find(to->head.method, to->head.path, &to->row, &to->call, to->allow,
-	                                       sizeof(to->allow));
+	enum api_routes_result route = api_routes_find(to->head.method, to->head.path, &to->row, &to->call,
+	                                               to->allow, sizeof(to->allow));
 
 	if (!admit(to, local, tokens, route) || !check_route(to, route) || !check_body(to, limits) ||
 	    !check_query(to)) {

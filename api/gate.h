@@ -7,12 +7,12 @@
 #include "api/head.h"
 
 struct api_limits;
-struct routes_row;
+struct api_routes_row;
 struct tokens;
 
 struct gate {
 	struct head              head;
-	const struct routes_row *row;	/* NULL when refused */
+	const struct api_routes_row *row;	/* NULL when refused */
 	struct api_call          call;	/* all but the body */
 	/* The refusal; status 0: none. */
 	int         status;

@@ -3,12 +3,11 @@
 #include <string.h>
 #include <strings.h>
 
-#define LENGTH_DIGITS_MOST 18	/* any number of them fits 64 bits */
+#define LENGTH_DIGITS_MOST 18 /* any number of them fits 64 bits */
 
 static const char *const methods[] = {
-	[HEAD_GET] = "GET",         [HEAD_HEAD] = "HEAD",   [HEAD_POST] = "POST",
-	[HEAD_PUT] = "PUT",         [HEAD_PATCH] = "PATCH", [HEAD_DELETE] = "DELETE",
-	[HEAD_OPTIONS] = "OPTIONS", [HEAD_TRACE] = "TRACE",
+	[HEAD_GET] = "GET",     [HEAD_HEAD] = "HEAD",     [HEAD_POST] = "POST",       [HEAD_PUT] = "PUT",
+	[HEAD_PATCH] = "PATCH", [HEAD_DELETE] = "DELETE", [HEAD_OPTIONS] = "OPTIONS", [HEAD_TRACE] = "TRACE",
 };
 
 /* Fields that may stand once: two of one kind could be read either way. */
@@ -119,7 +118,7 @@ static enum head_result read_request_line(char *line, struct head *to)
 static const char **field_place(const char *name, struct head *to, struct fields *own)
 {
 	const struct {
-		const char  *name;
+		const char *name;
 		const char **place;
 	} known[] = {
 		{ "accept", &to->accept },
@@ -226,10 +225,10 @@ static enum head_result read_framing(const struct fields *own, struct head *to)
 
 enum head_result head_read(char *text, size_t bytes, struct head *to)
 {
-	struct fields    own = { 0 };
+	struct fields own = { 0 };
 	enum head_result result;
-	char            *line = text;
-	bool             first = true;
+	char *line = text;
+	bool first = true;
 
 	*to = (struct head){ .method = HEAD_UNKNOWN };
 	text[bytes] = '\0';

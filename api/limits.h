@@ -15,7 +15,7 @@ struct api_limits {
 	unsigned body_ms;		/* without a byte of a body */
 	unsigned send_ms;		/* without a byte taken by the client */
 	unsigned linger_ms;		/* reading on after a refusal, so that the client gets to read it */
-	unsigned crowd_ms;		/* with all connections in use: patience with those that ask nothing */
+	unsigned crowd_ms;		/* patience with those that ask nothing while all places are taken */
 };
 
 extern const struct api_limits api_limits_usual;

@@ -76,7 +76,7 @@ static int type_quality(const char *accept, const char *type)
 
 		size_t len = strcspn(accept, ",");
 		size_t name = strcspn(accept, ";," SPACE);
-		int    fits = range_fits(accept, name, type);
+		int fits = range_fits(accept, name, type);
 
 		if (fits > closest) {
 			closest = fits;
@@ -90,7 +90,7 @@ static int type_quality(const char *accept, const char *type)
 enum api_accept media_best(const char *accept)
 {
 	enum api_accept best = API_ACCEPT_JSON;
-	int             most = 0;
+	int most = 0;
 
 	for (size_t i = 0; accept != NULL && i < TYPES; i++) {
 		int quality = type_quality(accept, types[i]);
@@ -109,7 +109,7 @@ static bool charset_fits(const char *parameters)
 		parameters += strspn(parameters, SPACE ";");
 		if (strncasecmp(parameters, "charset=", 8) == 0) {
 			const char *value = parameters + 8;
-			size_t      len = strcspn(value, ";" SPACE);
+			size_t len = strcspn(value, ";" SPACE);
 
 			if (!(len == 5 && strncasecmp(value, "utf-8", 5) == 0) &&
 			    !(len == 7 && strncasecmp(value, "\"utf-8\"", 7) == 0))
@@ -128,7 +128,7 @@ bool media_is_json(const char *content_type, bool patch)
 		return true;
 
 	size_t len = strcspn(content_type, ";" SPACE);
-	bool   fits = len == strlen(types[API_ACCEPT_JSON]) &&
+	bool fits = len == strlen(types[API_ACCEPT_JSON]) &&
 	            strncasecmp(content_type, types[API_ACCEPT_JSON], len) == 0;
 
 	if (patch && len == sizeof(merge) - 1 && strncasecmp(content_type, merge, len) == 0)

@@ -2,14 +2,14 @@
 
 #include <cjson/cJSON.h>
 
-#include "api/routes.h"
+#include "api/api_routes.h"
 
 /* One operation for each row of the table. */
 static cJSON *add_paths(cJSON *document)
 {
-	size_t                   count;
-	const struct routes_row *rows = routes_table(&count);
-	cJSON                   *paths = cJSON_AddObjectToObject(document, "paths");
+	size_t count;
+	const struct api_routes_row *rows = api_routes_table(&count);
+	cJSON *paths = cJSON_AddObjectToObject(document, "paths");
 
 	for (size_t i = 0; paths != NULL && i < count; i++) {
 		cJSON *path = cJSON_GetObjectItemCaseSensitive(paths, rows[i].path);
@@ -18,9 +18,10 @@ static cJSON *add_paths(cJSON *document)
 			path = cJSON_AddObjectToObject(paths, rows[i].path);
 		if (path == NULL)
 			return NULL;
-		cJSON *operation = cJSON_AddObjectToObject(path, routes_method(rows[i].method));
+		cJSON *operation = cJSON_AddObjectToObject(path, api_routes_method(rows[i].method));
 
-		if (operation == NULL || cJSON_AddStringToObject(operation, "summary", rows[i].summary) == NULL)
+		if (operation == NULL ||
+		    cJSON_AddStringToObject(operation, "summary", rows[i].summary) == NULL)
 			return NULL;
 	}
 	return paths;
@@ -29,7 +30,7 @@ static cJSON *add_paths(cJSON *document)
 char *openapi_print(void)
 {
 	cJSON *document = cJSON_CreateObject();
-	char  *text = NULL;
+	char *text = NULL;
 
 	if (document != NULL && cJSON_AddStringToObject(document, "openapi", "3.1.0") != NULL &&
 	    add_paths(document) != NULL)

@@ -19,17 +19,17 @@ enum parameter {
 };
 
 static const struct {
-	const char     *name;
+	const char *name;
 	enum query_kind kind;
-	enum parameter  which;
+	enum parameter which;
 } parameters[] = {
-	{ "dry_run",    QUERY_WRITE,   PARAMETER_DRY_RUN },
-	{ "ledger",     QUERY_TRAFFIC, PARAMETER_LEDGER },
-	{ "network",    QUERY_TRAFFIC, PARAMETER_NETWORK },
+	{ "dry_run", QUERY_WRITE, PARAMETER_DRY_RUN },
+	{ "ledger", QUERY_TRAFFIC, PARAMETER_LEDGER },
+	{ "network", QUERY_TRAFFIC, PARAMETER_NETWORK },
 	{ "resolution", QUERY_TRAFFIC, PARAMETER_RESOLUTION },
-	{ "since",      QUERY_TRAFFIC, PARAMETER_SINCE },
-	{ "start",      QUERY_TRAFFIC, PARAMETER_SINCE },
-	{ "until",      QUERY_TRAFFIC, PARAMETER_UNTIL },
+	{ "since", QUERY_TRAFFIC, PARAMETER_SINCE },
+	{ "start", QUERY_TRAFFIC, PARAMETER_SINCE },
+	{ "until", QUERY_TRAFFIC, PARAMETER_UNTIL },
 };
 
 static int hex_value(char c)
@@ -156,7 +156,7 @@ static int read_pair(char *pair, enum query_kind kind, unsigned *seen, struct ap
 int query_read(char *query, enum query_kind kind, struct api_call *to, struct tg_error *err)
 {
 	unsigned seen = 0;
-	char    *pair;
+	char *pair;
 
 	while ((pair = strsep(&query, "&")) != NULL)
 		if (*pair != '\0' && read_pair(pair, kind, &seen, to, err) == -1)

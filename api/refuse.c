@@ -37,7 +37,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 int refuse_write(struct conn *conn)
 {
 	const struct gate *gate = &conn->gate;
-	struct evbuffer   *output = bufferevent_get_output(conn->bev);
+	struct evbuffer *output = bufferevent_get_output(conn->bev);
 	TG_AUTO_FREE char *body = gate_print(gate);
 
 	if (body == NULL)
@@ -67,9 +67,9 @@ static void on_continue_written(struct bufferevent *bev, void *arg)
 
 void refuse_continue(struct conn *conn)
 {
-	bufferevent_data_cb  on_read, on_write;
+	bufferevent_data_cb on_read, on_write;
 	bufferevent_event_cb on_other;
-	void                *arg;
+	void *arg;
 
 	/* evhttp's own would take this for the end of an answer. */
 	bufferevent_getcb(conn->bev, &on_read, &on_write, &on_other, &arg);

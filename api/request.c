@@ -17,15 +17,15 @@
 #include "base/fd.h"
 
 struct api_request {
-	struct conn           *conn;	/* borrowed; NULL once the client has left */
-	struct evhttp_request *evreq;	/* evhttp's; NULL with conn */
-	struct event          *turn;	/* calls `more` or `gone` from the loop */
-	bool                   head;
-	bool                   streams;
-	bool                   gone_told;
-	api_stream_fn         *more;
-	api_stream_fn         *gone;
-	void                  *arg;
+	struct conn *conn;            /* borrowed; NULL once the client has left */
+	struct evhttp_request *evreq; /* evhttp's; NULL with conn */
+	struct event *turn;           /* calls `more` or `gone` from the loop */
+	bool head;
+	bool streams;
+	bool gone_told;
+	api_stream_fn *more;
+	api_stream_fn *gone;
+	void *arg;
 };
 
 static void on_turn(evutil_socket_t fd, short what, void *arg);
@@ -216,7 +216,8 @@ void api_stream_begin(struct api_request *request, const char *type, int64_t sto
 		return;
 	}
 	snprintf(stop, sizeof(stop), "%lld", (long long)stop_time);
-	if (add_field(request, "Content-Type", type) == -1 || add_field(request, "Cache-Control", "no-store") == -1 ||
+	if (add_field(request, "Content-Type", type) == -1 ||
+	    add_field(request, "Cache-Control", "no-store") == -1 ||
 	    (stop_time >= 0 && add_field(request, "Tollgate-Stop-Time", stop) == -1)) {
 		/* Its end tells the request that the client is gone. */
 		conn_close_soon(request->conn);
@@ -249,7 +250,7 @@ void api_stream_chunk(struct api_request *request, const char *data, size_t byte
 
 void api_stream_end(struct api_request *request, bool whole)
 {
-	struct conn           *conn = request->conn;
+	struct conn *conn = request->conn;
 	struct evhttp_request *evreq = request->evreq;
 
 	assert(request->streams);

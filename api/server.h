@@ -7,19 +7,19 @@
 #include <openssl/types.h>
 
 #include "api/api.h"
+#include "api/api_listener.h"
 #include "api/limits.h"
-#include "api/listener.h"
 
 struct tokens;
 
 struct api {
-	struct event_base       *base;		/* borrowed */
-	struct api_options       options;
-	struct api_limits        limits;
-	struct tokens           *tokens;	/* NULL: none yet, nobody may */
-	SSL_CTX                 *tls;		/* NULL: plain */
-	unsigned                 big_bodies;
-	LIST_HEAD(, listener)    listeners;
+	struct event_base      *base;	/* borrowed */
+	struct api_options      options;
+	struct api_limits       limits;
+	struct tokens          *tokens;	/* NULL: none yet, nobody may */
+	SSL_CTX                *tls;	/* NULL: plain */
+	unsigned                big_bodies;
+	LIST_HEAD(, api_listener) listeners;
 };
 
 #endif

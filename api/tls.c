@@ -27,9 +27,9 @@ static int no_passphrase(char *to, int size, int writing, void *arg)
 
 static bool use_cert(SSL_CTX *tls, const char *text, size_t bytes)
 {
-	BIO  *bio = open_text(text, bytes);
+	BIO *bio = open_text(text, bytes);
 	X509 *cert = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
-	bool  used = cert != NULL && SSL_CTX_use_certificate(tls, cert) == 1;
+	bool used = cert != NULL && SSL_CTX_use_certificate(tls, cert) == 1;
 	X509 *link;
 
 	X509_free(cert);
@@ -44,9 +44,9 @@ static bool use_cert(SSL_CTX *tls, const char *text, size_t bytes)
 
 static bool use_key(SSL_CTX *tls, const char *text, size_t bytes)
 {
-	BIO      *bio = open_text(text, bytes);
+	BIO *bio = open_text(text, bytes);
 	EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-	bool      used = key != NULL && SSL_CTX_use_PrivateKey(tls, key) == 1;
+	bool used = key != NULL && SSL_CTX_use_PrivateKey(tls, key) == 1;
 
 	EVP_PKEY_free(key);
 	BIO_free(bio);
@@ -55,10 +55,10 @@ static bool use_key(SSL_CTX *tls, const char *text, size_t bytes)
 
 static bool use_ca(SSL_CTX *tls, const char *text, size_t bytes)
 {
-	BIO        *bio = open_text(text, bytes);
+	BIO *bio = open_text(text, bytes);
 	X509_STORE *store = SSL_CTX_get_cert_store(tls);
-	X509       *cert;
-	bool        used = false;
+	X509 *cert;
+	bool used = false;
 
 	while (bio != NULL && (cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) {
 		used = X509_STORE_add_cert(store, cert) == 1 && SSL_CTX_add_client_CA(tls, cert) == 1;
@@ -74,7 +74,7 @@ SSL_CTX *tls_new(const char *cert, size_t cert_bytes, const char *key, size_t ke
                  size_t ca_bytes, struct tg_error *err)
 {
 	static const unsigned char context[] = "tollgate";
-	SSL_CTX                   *tls = SSL_CTX_new(TLS_server_method());
+	SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
 
 	if (tls == NULL) {
 		tg_fail_memory(err);

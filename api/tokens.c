@@ -12,18 +12,18 @@
 #include "base/error.h"
 
 struct entry {
-	unsigned char     hash[SHA256_DIGEST_LENGTH];
+	unsigned char hash[SHA256_DIGEST_LENGTH];
 	enum tokens_scope scope;
 };
 
 struct tokens {
-	size_t       count;
+	size_t count;
 	struct entry list[];
 };
 
 struct word {
 	const char *text;
-	size_t      len;
+	size_t len;
 };
 
 static bool hash(const char *text, size_t len, unsigned char to[SHA256_DIGEST_LENGTH])
@@ -72,14 +72,16 @@ static int add_token(struct tokens *tokens, struct word token, enum tokens_scope
 		               TOKENS_BYTES_MOST);
 	for (size_t i = 0; i < token.len; i++)
 		if (token.text[i] <= ' ' || token.text[i] >= 0x7f)
-			return tg_fail(err, TG_CODE_INVALID, "line %zu: a token of other than visible ASCII", number);
+			return tg_fail(err, TG_CODE_INVALID, "line %zu: a token of other than visible ASCII",
+			               number);
 	if (tokens->count == TOKENS_MOST)
 		return tg_fail(err, TG_CODE_LIMIT, "line %zu: more than %d tokens", number, TOKENS_MOST);
 	if (!hash(token.text, token.len, entry->hash))
 		return tg_fail_memory(err);
 	for (size_t i = 0; i < tokens->count; i++)
 		if (memcmp(tokens->list[i].hash, entry->hash, sizeof(entry->hash)) == 0)
-			return tg_fail(err, TG_CODE_INVALID, "line %zu: a token that stands above already", number);
+			return tg_fail(err, TG_CODE_INVALID, "line %zu: a token that stands above already",
+			               number);
 	entry->scope = scope;
 	tokens->count++;
 	return 0;
@@ -87,8 +89,8 @@ static int add_token(struct tokens *tokens, struct word token, enum tokens_scope
 
 static int read_line(struct tokens *tokens, struct word line, size_t number, struct tg_error *err)
 {
-	struct word       first = next_word(&line);
-	struct word       second = next_word(&line);
+	struct word first = next_word(&line);
+	struct word second = next_word(&line);
 	enum tokens_scope scope = read_scope(first);
 
 	if (first.len == 0 || first.text[0] == '#')
@@ -109,7 +111,7 @@ static int read_line(struct tokens *tokens, struct word line, size_t number, str
 struct tokens *tokens_read(const char *text, size_t bytes, struct tg_error *err)
 {
 	struct tokens *tokens = calloc(1, sizeof(*tokens) + (TOKENS_MOST + 1) * sizeof(struct entry));
-	size_t         number = 1;
+	size_t number = 1;
 
 	if (tokens == NULL) {
 		tg_fail_memory(err);
@@ -117,7 +119,7 @@ struct tokens *tokens_read(const char *text, size_t bytes, struct tg_error *err)
 	}
 	for (size_t at = 0; at < bytes; number++) {
 		const char *end = memchr(text + at, '\n', bytes - at);
-		size_t      len = end == NULL ? bytes - at : (size_t)(end - text) - at;
+		size_t len = end == NULL ? bytes - at : (size_t)(end - text) - at;
 
 		if (read_line(tokens, (struct word){ text + at, len }, number, err) == -1)
 			goto undo;
@@ -141,7 +143,7 @@ void tokens_free(struct tokens *tokens)
 
 static enum tokens_scope find(const struct tokens *tokens, const char *text)
 {
-	unsigned char     wanted[SHA256_DIGEST_LENGTH];
+	unsigned char wanted[SHA256_DIGEST_LENGTH];
 	enum tokens_scope scope = TOKENS_NONE;
 
 	if (!hash(text, strlen(text), wanted))

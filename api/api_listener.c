@@ -1,4 +1,4 @@
-#include "api/listener.h"
+#include "api/api_listener.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,11 +13,11 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-#define EVHTTP_HEAD_MOST 1024	/* evhttp only ever sees heads of our own */
+#define EVHTTP_HEAD_MOST 1024 /* evhttp only ever sees heads of our own */
 
-static void pause_accept(struct listener *listener)
+static void pause_accept(struct api_listener *listener)
 {
-	const unsigned       ms = listener->api->limits.crowd_ms;
+	const unsigned ms = listener->api->limits.crowd_ms;
 	const struct timeval wait = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
 
 	evconnlistener_disable(listener->socket);
@@ -26,7 +26,7 @@ static void pause_accept(struct listener *listener)
 }
 
 /* Accepts while there is room, and a connection ready for the next client. */
-static void resume_accept(struct listener *listener)
+static void resume_accept(struct api_listener *listener)
 {
 	if (listener->spare == NULL)
 		listener->spare = conn_new(listener);
@@ -48,9 +48,9 @@ static bool asks_nothing(const struct conn *conn, uint64_t before_ms)
  * clients can't keep all others out. */
 static void on_crowd(evutil_socket_t fd, short what, void *arg)
 {
-	struct listener *listener = arg;
-	struct conn     *conn = LIST_FIRST(&listener->conns);
-	const uint64_t   before_ms = tg_clock_ms() - listener->api->limits.crowd_ms;
+	struct api_listener *listener = arg;
+	struct conn *conn = LIST_FIRST(&listener->conns);
+	const uint64_t before_ms = tg_clock_ms() - listener->api->limits.crowd_ms;
 
 	(void)fd;
 	(void)what;
@@ -74,8 +74,8 @@ static void on_accept_error(struct evconnlistener *socket, void *arg)
 /* evhttp has accepted a connection and asks for a bufferevent. */
 static struct bufferevent *on_bev(struct event_base *base, void *arg)
 {
-	struct listener *listener = arg;
-	struct conn     *conn = listener->spare;
+	struct api_listener *listener = arg;
+	struct conn *conn = listener->spare;
 
 	(void)base;
 	listener->spare = NULL;
@@ -90,11 +90,11 @@ static struct bufferevent *on_bev(struct event_base *base, void *arg)
 
 static void on_request(struct evhttp_request *evreq, void *arg)
 {
-	struct listener          *listener = arg;
+	struct api_listener *listener = arg;
 	struct evhttp_connection *evcon = evhttp_request_get_connection(evreq);
-	struct conn              *conn;
+	struct conn *conn;
 
-	LIST_FOREACH(conn, &listener->conns, entry)
+	LIST_FOREACH (conn, &listener->conns, entry)
 		if (conn->evcon == evcon)
 			break;
 	if (conn == NULL || conn->state != CONN_HANDED)
@@ -102,10 +102,10 @@ static void on_request(struct evhttp_request *evreq, void *arg)
 	conn_request(conn, evreq);
 }
 
-struct listener *listener_new(struct api *api, int fd, bool local, struct tg_error *err)
+struct api_listener *api_listener_new(struct api *api, int fd, bool local, struct tg_error *err)
 {
-	TG_AUTO_FD       taken = fd;
-	struct listener *listener = calloc(1, sizeof(*listener));
+	TG_AUTO_FD taken = fd;
+	struct api_listener *listener = calloc(1, sizeof(*listener));
 
 	if (listener == NULL)
 		goto no_memory;
@@ -153,7 +153,7 @@ no_memory:
 	return NULL;
 }
 
-void listener_free(struct listener *listener)
+void api_listener_free(struct api_listener *listener)
 {
 	struct conn *conn;
 
@@ -170,14 +170,14 @@ void listener_free(struct listener *listener)
 	free(listener);
 }
 
-void listener_refresh(struct listener *listener)
+void api_listener_refresh(struct api_listener *listener)
 {
 	conn_free(listener->spare);
 	listener->spare = NULL;
 	resume_accept(listener);
 }
 
-void listener_left(struct listener *listener)
+void api_listener_left(struct api_listener *listener)
 {
 	listener->count--;
 	resume_accept(listener);

@@ -1,40 +1,41 @@
-#include "api/routes.h"
+#include "api/api_routes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PATH_MOST 512	/* longer than any path that leads somewhere */
+#define PATH_MOST 512 /* longer than any path that leads somewhere */
 
-static const struct routes_row rows[] = {
-	{ HEAD_GET,    "/config", API_CONFIG_GET, false, false, QUERY_NONE, "The active document" },
-	{ HEAD_POST,   "/config", API_CONFIG_APPLY, false, false, QUERY_WRITE, "The same as POST /apply" },
-	{ HEAD_PATCH,  "/config", API_CONFIG_PATCH, false, false, QUERY_WRITE,
+static const struct api_routes_row rows[] = {
+	{ HEAD_GET, "/config", API_CONFIG_GET, false, false, QUERY_NONE, "The active document" },
+	{ HEAD_POST, "/config", API_CONFIG_APPLY, false, false, QUERY_WRITE, "The same as POST /apply" },
+	{ HEAD_PATCH, "/config", API_CONFIG_PATCH, false, false, QUERY_WRITE,
 	  "Changes the active document by a JSON Merge Patch" },
-	{ HEAD_POST,   "/apply", API_CONFIG_APPLY, false, false, QUERY_WRITE, "Makes a document the active one" },
-	{ HEAD_GET,    "/networks", API_NETWORKS_GET, false, false, QUERY_NONE, "All networks, live" },
-	{ HEAD_GET,    "/networks/{port}", API_NETWORKS_GET, false, false, QUERY_NONE, "One network, live" },
-	{ HEAD_GET,    "/networks/{port}/peers", API_PEERS_GET, false, false, QUERY_NONE, "A network's peers" },
-	{ HEAD_GET,    "/networks/{port}/peers/{key}", API_PEERS_GET, false, false, QUERY_NONE, "One peer" },
-	{ HEAD_PUT,    "/networks/{port}/peers/{key}", API_PEER_PUT, false, false, QUERY_WRITE,
+	{ HEAD_POST, "/apply", API_CONFIG_APPLY, false, false, QUERY_WRITE,
+	  "Makes a document the active one" },
+	{ HEAD_GET, "/networks", API_NETWORKS_GET, false, false, QUERY_NONE, "All networks, live" },
+	{ HEAD_GET, "/networks/{port}", API_NETWORKS_GET, false, false, QUERY_NONE, "One network, live" },
+	{ HEAD_GET, "/networks/{port}/peers", API_PEERS_GET, false, false, QUERY_NONE, "A network's peers" },
+	{ HEAD_GET, "/networks/{port}/peers/{key}", API_PEERS_GET, false, false, QUERY_NONE, "One peer" },
+	{ HEAD_PUT, "/networks/{port}/peers/{key}", API_PEER_PUT, false, false, QUERY_WRITE,
 	  "Makes or replaces a peer" },
 	{ HEAD_DELETE, "/networks/{port}/peers/{key}", API_PEER_DELETE, false, false, QUERY_WRITE,
 	  "Removes a peer" },
-	{ HEAD_GET,    "/traffic", API_TRAFFIC_GET, false, false, QUERY_TRAFFIC, "Traffic records" },
-	{ HEAD_GET,    "/events", API_EVENTS_GET, false, false, QUERY_NONE, "Server-sent events" },
-	{ HEAD_GET,    "/health", API_HEALTH_GET, false, true, QUERY_NONE, "Whether all is well" },
-	{ HEAD_GET,    "/metrics", API_METRICS_GET, false, false, QUERY_NONE, "Prometheus text format" },
-	{ HEAD_GET,    "/openapi.json", API_CONFIG_GET, true, false, QUERY_NONE, "This description" },
+	{ HEAD_GET, "/traffic", API_TRAFFIC_GET, false, false, QUERY_TRAFFIC, "Traffic records" },
+	{ HEAD_GET, "/events", API_EVENTS_GET, false, false, QUERY_NONE, "Server-sent events" },
+	{ HEAD_GET, "/health", API_HEALTH_GET, false, true, QUERY_NONE, "Whether all is well" },
+	{ HEAD_GET, "/metrics", API_METRICS_GET, false, false, QUERY_NONE, "Prometheus text format" },
+	{ HEAD_GET, "/openapi.json", API_CONFIG_GET, true, false, QUERY_NONE, "This description" },
 };
 
 static const struct {
 	const char *path;
 	const char *stands_for;
 } aliases[] = {
-	{ ROUTES_BASE "/config.json", ROUTES_BASE "/config" },
-	{ ROUTES_BASE "/traffic.json", ROUTES_BASE "/traffic" },
-	{ ROUTES_BASE "/status.json", ROUTES_BASE "/networks" },
-	{ "/metrics", ROUTES_BASE "/metrics" },
+	{ API_ROUTES_BASE "/config.json", API_ROUTES_BASE "/config" },
+	{ API_ROUTES_BASE "/traffic.json", API_ROUTES_BASE "/traffic" },
+	{ API_ROUTES_BASE "/status.json", API_ROUTES_BASE "/networks" },
+	{ "/metrics", API_ROUTES_BASE "/metrics" },
 };
 
 static const char *const methods[] = {
@@ -43,13 +44,13 @@ static const char *const methods[] = {
 	[HEAD_OPTIONS] = "OPTIONS", [HEAD_TRACE] = "TRACE", [HEAD_UNKNOWN] = "",
 };
 
-const struct routes_row *routes_table(size_t *count)
+const struct api_routes_row *api_routes_table(size_t *count)
 {
 	*count = sizeof(rows) / sizeof(rows[0]);
 	return rows;
 }
 
-const char *routes_method(enum head_method method)
+const char *api_routes_method(enum head_method method)
 {
 	return methods[method];
 }
@@ -99,8 +100,9 @@ static void allow_add(char *allow, size_t size, const char *method)
 	snprintf(allow + used, size - used, "%s%s", used == 0 ? "" : ", ", method);
 }
 
-static enum routes_result find_row(enum head_method method, const char *path, const struct routes_row **row,
-                                   struct api_call *to, char *allow, size_t size)
+static enum api_routes_result find_row(enum head_method method, const char *path,
+                                       const struct api_routes_row **row, struct api_call *to, char *allow,
+                                       size_t size)
 {
 	bool known = false;
 
@@ -119,32 +121,33 @@ static enum routes_result find_row(enum head_method method, const char *path, co
 		}
 		to->has_peer = key != NULL;
 		if (key != NULL && !tg_key_read_url(key, strlen(key), &to->peer))
-			return ROUTES_BAD_KEY;
+			return API_ROUTES_BAD_KEY;
 		*row = &rows[i];
-		return ROUTES_FOUND;
+		return API_ROUTES_FOUND;
 	}
 	to->port = 0;
-	return known ? ROUTES_BAD_METHOD : ROUTES_NOT_FOUND;
+	return known ? API_ROUTES_BAD_METHOD : API_ROUTES_NOT_FOUND;
 }
 
-enum routes_result routes_find(enum head_method method, const char *path, const struct routes_row **row,
-                               struct api_call *to, char *allow, size_t size)
+enum api_routes_result api_routes_find(enum head_method method, const char *path,
+                                       const struct api_routes_row **row, struct api_call *to, char *allow,
+                                       size_t size)
 {
 	char decoded[PATH_MOST];
 
 	allow[0] = '\0';
 	if (strlen(path) >= sizeof(decoded))
-		return ROUTES_NOT_FOUND;
+		return API_ROUTES_NOT_FOUND;
 	strcpy(decoded, path);
 	if (!query_decode(decoded))
-		return ROUTES_NOT_FOUND;
+		return API_ROUTES_NOT_FOUND;
 
 	const char *at = decoded;
 
 	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
 		if (strcmp(decoded, aliases[i].path) == 0)
 			at = aliases[i].stands_for;
-	if (strncmp(at, ROUTES_BASE "/", sizeof(ROUTES_BASE)) != 0)
-		return ROUTES_NOT_FOUND;
-	return find_row(method, at + sizeof(ROUTES_BASE) - 1, row, to, allow, size);
+	if (strncmp(at, API_ROUTES_BASE "/", sizeof(API_ROUTES_BASE)) != 0)
+		return API_ROUTES_NOT_FOUND;
+	return find_row(method, at + sizeof(API_ROUTES_BASE) - 1, row, to, allow, size);
 }
