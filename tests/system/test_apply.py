@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from rig.clients import connect, curl, curl_json, curl_status, pings
-from rig.lab import ip, run, wg
+from rig.lab import ip, ip_show, run, wg
 from rig.wait import until
 
 pytestmark = pytest.mark.kernel
@@ -81,13 +81,13 @@ def test_the_kernel_obeys_the_document(lab, daemon):
     assert set(peer[3].split(",")) == {"10.0.0.2/32", "fd00:1::2/128", "172.16.0.0/12"}
     assert peer[7] == "off"
 
-    [link] = json.loads(run("ip", "-n", "network-51820", "-j", "address", "show", "dev", "wg51820"))
+    [link] = ip_show("address", "show", "dev", "wg51820", namespace="network-51820")
     assert link["mtu"] == 1390
     assert "UP" in link["flags"]
     found = {f"{entry['local']}/{entry['prefixlen']}" for entry in link["addr_info"] if entry["scope"] == "global"}
     assert found == {"10.0.0.1/16", "fd00:1::1/64"}
     routes = {route["dst"] for family in ("-4", "-6")
-              for route in json.loads(run("ip", "-n", "network-51820", "-j", family, "route"))
+              for route in ip_show(family, "route", namespace="network-51820")
               if route.get("dev") == "wg51820"}
     assert {"10.0.0.2", "172.16.0.0/12", "fd00:1::2"} <= routes
 

@@ -9,7 +9,7 @@ import subprocess
 import urllib.parse
 
 from rig import linux
-from rig.lab import PUBLIC
+from rig.lab import PUBLIC, entering
 from rig.wait import SLOW
 
 
@@ -24,8 +24,8 @@ def curl_command(url, *options, certificate=None, gateway=PUBLIC):
 
 def curl(url, *options, namespace=None, check=True, **more):
     """The body of the answer."""
-    enter = ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
-    done = subprocess.run(enter + curl_command(url, *options, **more), capture_output=True, check=False)
+    done = subprocess.run(entering(namespace) + curl_command(url, *options, **more), capture_output=True,
+                          check=False)
     if check:
         assert done.returncode == 0, f"curl {url}: {done.returncode} {done.stderr.decode()}"
     return done.stdout if check else (done.returncode, done.stdout, done.stderr.decode())

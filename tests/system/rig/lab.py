@@ -1,6 +1,7 @@
 """The world around the gateway, in namespaces: a public network (a bridge with 192.0.2.0/24), tenants'
 machines on it, each with a WireGuard tunnel to the gateway, and servers on those machines."""
 
+import json
 import os
 import pathlib
 import signal
@@ -19,15 +20,24 @@ def run(*command, **options):
     return done.stdout
 
 
+def entering(namespace):
+    """The beginning of a command that is to run in there.  Not `ip netns exec` nor `ip -n`: these want a
+    "/" that is a mount, which it is not in a chroot."""
+    return ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
+
+
 def ip(lines, namespace=None):
     """A batch of ip(8) commands."""
-    where = ["-n", namespace] if namespace else []
-    run("ip", *where, "-batch", "-", input="\n".join(lines) + "\n")
+    run(*entering(namespace), "ip", "-batch", "-", input="\n".join(lines) + "\n")
+
+
+def ip_show(*words, namespace=None):
+    """What ip(8) shows, as Python values."""
+    return json.loads(run(*entering(namespace), "ip", "-json", *words))
 
 
 def wg(*words, namespace=None, **options):
-    enter = ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
-    return run(*enter, "wg", *words, **options)
+    return run(*entering(namespace), "wg", *words, **options)
 
 
 class Key:
@@ -62,7 +72,7 @@ class Host:
             f"route add default via {PUBLIC}"], name)
 
     def run(self, *command, **options):
-        return run("nsenter", f"--net=/run/netns/{self.name}", *command, **options)
+        return run(*entering(self.name), *command, **options)
 
     def serve(self, address=None, **options):
         """A server with this machine's name; by default at its address in the tunnel."""
@@ -118,8 +128,7 @@ class Machine(Host):
 
     def _start_userspace(self):
         log = (self.lab.directory / f"{self.name}.log").open("wb")
-        self.process = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.name}", "wireguard-go", "-f",
-                                         self.device],
+        self.process = subprocess.Popen([*entering(self.name), "wireguard-go", "-f", self.device],
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                         start_new_session=True)
         log.close()
