@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "netns/link.h"
 #include "netns/namespace.h"
-#include "netns/state.h"
 #include "netns/wireguard.h"
 
 struct teardown {
@@ -14,16 +13,6 @@ struct teardown {
 	struct tg_error  *err;
 	bool              failed;
 };
-
-/* A socket of that name may be another program's: wireguard-go is ours when its TUN is in there. */
-static void end_userspace(struct netns_host *host, struct tenant *tenant)
-{
-	struct state state = { .exists = true };
-
-	if (link_read(host, tenant, &state, NULL) == 0 && state.link == STATE_LINK_OURS)
-		wireguard_userspace.end(host, tenant);
-	state_clear(&state);
-}
 
 static void remove_one(uint16_t port, void *arg)
 {
@@ -35,7 +24,7 @@ static void remove_one(uint16_t port, void *arg)
 		/* Down at once: the kernel clears away behind an unmount some seconds later, the port is
 		 * free now. */
 		link_down(&tenant, NULL);
-		end_userspace(&down->host, &tenant);
+		wireguard_userspace.end(&down->host, &tenant);
 	}
 	if (netns_unpin(&down->host, port, down->failed ? NULL : down->err) != 0)
 		down->failed = true;

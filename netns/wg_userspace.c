@@ -282,13 +282,25 @@ static int userspace_peers(const struct netns_host *host, struct tenant *tenant,
 	return 0;
 }
 
+/* A socket of our name may be another program's: this one is ours when we started or met it, or when the
+ * TUN in the namespace is of that name. */
+static bool is_ours(const struct netns_host *host, const struct tenant *tenant, pid_t pid)
+{
+	struct state state = { .exists = true };
+	bool         ours = tenant->pid == pid || tenant->started_at_ms != 0;
+
+	if (!ours && link_read(host, tenant, &state, NULL) == 0)
+		ours = state.link == STATE_LINK_OURS;
+	state_clear(&state);
+	return ours;
+}
+
 static void userspace_end(const struct netns_host *host, struct tenant *tenant)
 {
 	pid_t      pid = 0;
 	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, NULL);
 
-	(void)host;
-	if (fd != -1)
+	if (fd != -1 && is_ours(host, tenant, pid))
 		dismiss(tenant, pid);
 }
 

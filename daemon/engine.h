@@ -1,0 +1,153 @@
+/* The engine's inside: what its files share.  Networks are looked at, planned for and worked on in slices
+ * of one event loop; engine_reconcile.c has the states, role_engine.c the messages. */
+#ifndef TOLLGATE_DAEMON_ENGINE_H
+#define TOLLGATE_DAEMON_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/key.h"
+#include "base/msg.h"
+#include "base/snapshot.h"
+#include "netns/apply.h"
+#include "netns/differ.h"
+#include "netns/namespace.h"
+
+struct channel;
+struct event;
+struct event_base;
+struct model;
+struct role;
+struct state;
+
+#define ENGINE_SLICE_MS	   10	/* of work before the loop gets its turn */
+#define ENGINE_CHECK_MS	   6000	/* between two looks at everything */
+#define ENGINE_BACKOFF_MS  1000	/* doubled up to the most */
+#define ENGINE_BACKOFF_MOST_MS 60000
+#define ENGINE_ROUNDS_MOST 4	/* of reading and changing one network before it is called failed */
+#define ENGINE_POLL_MS	   5	/* while a wireguard-go starts */
+#define ENGINE_PORTS	   65536
+
+/* A document, held by the engine and by each network that was last brought in line with it. */
+struct engine_model {
+	struct model *model;
+	uint64_t      generation;
+	unsigned      refs;
+};
+
+struct engine_network {
+	struct engine       *engine;	/* borrowed */
+	struct tenant        tenant;
+	struct engine_model *settled;	/* the document that the kernel was last equal to; NULL: not known */
+	struct event        *exited;	/* of wireguard-go */
+	int                  watched;	/* a pidfd of its own for `exited`, -1 */
+	int32_t              watched_pid;
+	uint64_t             broker_cookie;	/* what the broker has been given, 0: nothing */
+	struct tg_key        public_key;	/* that its counters are booked under */
+	uint32_t             ifindex;
+	uint32_t             mtu;
+	bool                 wanted;	/* by the document */
+	bool                 suspect;	/* is to be looked at */
+	bool                 dirty;	/* differs: is to be worked on */
+	bool                 keyed;	/* public_key is known */
+	bool                 up;
+	bool                 failed;
+	bool                 fresh;	/* its link was not there when the work began */
+	uint8_t              rounds;
+	uint64_t             wait_until_ms;
+	uint64_t             retry_at_ms;
+	uint32_t             backoff_ms;
+	char                 reason[160];
+	char                 did[96];	/* what differed, for the log */
+};
+
+/* In the order of an apply; the waiting ones end with a message. */
+enum engine_phase {
+	ENGINE_IDLE,
+	ENGINE_LOOK,		/* compare suspects with the document */
+	ENGINE_LEDGER,		/* wait: control stores readings of what will go or be re-keyed */
+	ENGINE_WORK,		/* make and change */
+	ENGINE_BROKER,		/* wait: the broker knows the new namespaces and forgot the old */
+	ENGINE_UNROUTE,		/* wait: no worker uses what is to be removed */
+	ENGINE_DOWN,		/* links of what is to be removed go down, last readings */
+	ENGINE_LAST_LEDGER,	/* wait: control stores those */
+	ENGINE_REMOVE,
+};
+
+/* A snapshot that is being made for control, some networks at a time. */
+struct engine_looking {
+	bool            active;
+	struct msg_look ask;
+	uint32_t        at;	/* the next port */
+	struct snapshot snapshot;
+	size_t          networks_room, peers_room, ranges_room;
+};
+
+struct engine {
+	struct role        *role;	/* borrowed */
+	struct event_base  *base;	/* borrowed */
+	struct channel     *supervisor, *control, *broker;
+	struct event       *tick;
+	struct event       *names;	/* inotify on NETNS_DIR */
+	struct event       *links;	/* rtnetlink's events of all namespaces */
+	int                 names_fd, links_fd;
+	struct netns_host   host;
+	struct apply_kernel kernel;
+
+	struct engine_model    *desired;	/* NULL: none yet, nothing is touched */
+	struct engine_network **networks;	/* by port */
+	enum engine_phase       phase;
+	uint32_t                at;	/* the next port of a phase that walks through them */
+	struct plan             plan;	/* under way, for plan_port (0: none) */
+	size_t                  plan_at;
+	uint16_t                plan_port;
+	bool                    announce;	/* control is to hear of something */
+	bool                    rekeying;	/* readings would be booked twice: no looks now */
+	uint32_t                repaired;
+	uint32_t                broker_waits;
+	uint64_t                ledger_id;
+	uint64_t                seq;	/* of the last MSG_NETWORKS */
+	uint64_t                check_at_ms;
+	struct msg_reading     *readings;
+	size_t                  readings_count, readings_room;
+	struct engine_looking   looking;
+};
+
+/* role_engine.c */
+void engine_schedule(struct engine *e, uint64_t in_ms);
+struct engine_network *engine_network_get(struct engine *e, uint16_t port);
+void engine_network_free(struct engine *e, uint16_t port);
+void engine_model_drop(struct engine_model **at);
+void engine_suspect_all(struct engine *e);
+
+/* engine_reconcile.c: begins a new round with the desired document, and goes on with the one under way. */
+void engine_begin(struct engine *e);
+void engine_step(struct engine *e);
+/* Gives up what is under way: control is gone. */
+void engine_pause(struct engine *e);
+
+/* engine_remove.c: one network at a time; false when there is none left. */
+bool engine_has_removals(const struct engine *e);
+bool engine_down_next(struct engine *e);
+bool engine_remove_next(struct engine *e);
+
+/* engine_ledger.c: readings that control must store before the kernel is changed. */
+void engine_ledger_plan(struct engine *e, const struct engine_network *n, const struct state *have,
+                        const struct plan *plan);
+void engine_ledger_last(struct engine *e, const struct engine_network *n, const struct state *have);
+/* Sends what was collected.  false: there was nothing, or nobody to send it to. */
+bool engine_ledger_send(struct engine *e);
+
+/* engine_look.c */
+void engine_look_begin(struct engine *e, const struct msg_look *ask);
+void engine_look_some(struct engine *e, uint64_t until_ms);
+void engine_look_stop(struct engine *e);
+void engine_announce(struct engine *e, bool complete);
+
+/* engine_watch.c: who tells of drift. */
+void engine_watch_start(struct engine *e);
+void engine_watch_stop(struct engine *e);
+void engine_watch_process(struct engine *e, struct engine_network *n);
+
+#endif

@@ -1,0 +1,99 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/channel.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/model.h"
+#include "daemon/engine.h"
+#include "netns/state.h"
+
+/* Out of memory ends the process: going on would lose bytes that somebody pays for, while a new engine
+ * begins with the same readings. */
+static struct msg_reading *add(struct engine *e, const struct tg_key *network, const struct tg_key *peer,
+                               enum msg_reading_kind kind)
+{
+	if (e->readings_count == e->readings_room) {
+		size_t              room = e->readings_room == 0 ? 64 : e->readings_room * 2;
+		struct msg_reading *grown = reallocarray(e->readings, room, sizeof *grown);
+
+		if (grown == NULL)
+			tg_die("out of memory for readings");
+		e->readings = grown;
+		e->readings_room = room;
+	}
+
+	struct msg_reading *reading = &e->readings[e->readings_count++];
+
+	*reading = (struct msg_reading){ .network = *network, .peer = *peer, .kind = kind };
+	return reading;
+}
+
+static void add_reading(struct engine *e, const struct engine_network *n, const struct tg_key *network,
+                        const struct state *have, const struct state_peer *peer, enum msg_reading_kind kind)
+{
+	struct msg_reading *reading = add(e, network, &peer->public_key, kind);
+
+	memcpy(reading->epoch.boot_id, e->host.boot_id, sizeof reading->epoch.boot_id);
+	reading->epoch.netns_cookie = n->tenant.cookie;
+	reading->epoch.ifindex = have->ifindex;
+	reading->rx = peer->rx;
+	reading->tx = peer->tx;
+}
+
+void engine_ledger_plan(struct engine *e, const struct engine_network *n, const struct state *have,
+                        const struct plan *plan)
+{
+	const struct model  *model = e->desired->model;
+	const struct tg_key *booked = n->keyed ? &n->public_key : &have->public_key;
+	bool                 rekey = have->device && !tg_key_is_zero(booked) &&
+	             !tg_key_equal(booked, &plan->want->public_key);
+
+	for (size_t i = 0; i < have->peers_count && !tg_key_is_zero(booked); i++) {
+		const struct state_peer *peer = &have->peers[i];
+		bool stays = model_find_peer(model, plan->want, &peer->public_key) != NULL;
+
+		if (stays && !rekey)
+			continue;
+		add_reading(e, n, booked, have, peer, MSG_READING_COUNT);
+		if (stays)
+			add_reading(e, n, &plan->want->public_key, have, peer, MSG_READING_BASELINE);
+	}
+	for (size_t i = 0; i < plan->steps_count; i++)
+		if (plan->steps[i].kind == STEP_PEER_SET && (plan->steps[i].flags & STEP_PEER_NEW) != 0)
+			add(e, &plan->want->public_key, &plan->steps[i].key, MSG_READING_BASELINE);
+	if (rekey)
+		e->rekeying = true;
+}
+
+void engine_ledger_last(struct engine *e, const struct engine_network *n, const struct state *have)
+{
+	const struct tg_key *booked = n->keyed ? &n->public_key : &have->public_key;
+
+	for (size_t i = 0; i < have->peers_count && !tg_key_is_zero(booked); i++)
+		add_reading(e, n, booked, have, &have->peers[i], MSG_READING_COUNT);
+}
+
+bool engine_ledger_send(struct engine *e)
+{
+	struct msg_ledger ledger = { .id = e->ledger_id + 1, .count = e->readings_count };
+	struct tg_part    part = { .data = e->readings, .bytes = e->readings_count * sizeof *e->readings };
+	struct tg_error   err;
+	bool              sent = false;
+
+	if (e->readings_count > 0 && e->control != NULL) {
+		int fd = tg_memfd_make("readings", &part, 1, &err);
+
+		if (fd == -1)
+			tg_die("%s", err.text);
+		e->ledger_id++;
+		sent = channel_send_taken(e->control, MSG_LEDGER, &ledger, fd) == 0;
+		/* One that is half made has readings older than these: it would count them twice. */
+		engine_look_stop(e);
+	}
+	free(e->readings);
+	e->readings = NULL;
+	e->readings_count = e->readings_room = 0;
+	return sent;
+}

@@ -1,0 +1,183 @@
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/model.h"
+#include "daemon/engine.h"
+#include "netns/state.h"
+#include "netns/wireguard.h"
+
+/* What control hears: snapshots of counters, made some networks at a time, and announcements of what is
+ * up, which come from memory alone. */
+
+static void *room_for(void *list, size_t *room, size_t count, size_t size)
+{
+	size_t wanted = *room == 0 ? 16 : *room;
+
+	while (wanted < count)
+		wanted *= 2;
+	if (wanted == *room)
+		return list;
+
+	void *grown = reallocarray(list, wanted, size);
+
+	if (grown == NULL)
+		tg_die("out of memory for a snapshot");
+	*room = wanted;
+	return grown;
+}
+
+static struct snapshot_network *add_network(struct engine *e, struct engine_looking *to,
+                                            const struct engine_network *n)
+{
+	struct snapshot         *snapshot = &to->snapshot;
+	struct snapshot_network *network;
+
+	snapshot->networks = room_for(snapshot->networks, &to->networks_room, snapshot->networks_count + 1,
+	                              sizeof *network);
+	network = &snapshot->networks[snapshot->networks_count++];
+	memset(network, 0, sizeof *network);
+	network->public_key = model_find(e->desired->model, n->tenant.port)->public_key;
+	if (n->tenant.cookie != 0)
+		memcpy(network->epoch.boot_id, e->host.boot_id, sizeof network->epoch.boot_id);
+	network->epoch.netns_cookie = n->tenant.cookie;
+	network->epoch.ifindex = n->ifindex;
+	network->port = n->tenant.port;
+	network->state = n->up ? SNAPSHOT_UP : SNAPSHOT_FAILED;
+	network->wireguard = (uint8_t)e->host.wireguard;
+	network->peers_first = (uint32_t)snapshot->peers_count;
+	network->mtu = n->mtu;
+	if (!n->up)
+		snprintf(network->reason, sizeof network->reason, "%s",
+		         n->reason[0] != '\0' ? n->reason : "not up yet");
+	return network;
+}
+
+static void add_peer(struct engine_looking *to, const struct state *have, const struct state_peer *peer)
+{
+	struct snapshot      *snapshot = &to->snapshot;
+	struct snapshot_peer *added;
+
+	snapshot->peers = room_for(snapshot->peers, &to->peers_room, snapshot->peers_count + 1, sizeof *added);
+	added = &snapshot->peers[snapshot->peers_count++];
+	memset(added, 0, sizeof *added);
+	added->public_key = peer->public_key;
+	added->endpoint = peer->endpoint;
+	added->rx = peer->rx;
+	added->tx = peer->tx;
+	added->handshake_unix_s = peer->handshake_unix_s;
+	added->ranges_first = (uint32_t)snapshot->ranges_count;
+	if (to->ask.ranges == 0 || peer->ranges_count == 0)
+		return;
+	added->ranges_count = peer->ranges_count;
+	snapshot->ranges = room_for(snapshot->ranges, &to->ranges_room,
+	                            snapshot->ranges_count + peer->ranges_count, sizeof *snapshot->ranges);
+	memcpy(snapshot->ranges + snapshot->ranges_count, have->ranges + peer->ranges_first,
+	       peer->ranges_count * sizeof *snapshot->ranges);
+	snapshot->ranges_count += peer->ranges_count;
+}
+
+/* The peers of the document that are there.  Those that it lacks go soon, and their readings by the
+ * ledger. */
+static void add_peers(struct engine *e, struct engine_looking *to, struct engine_network *n,
+                      struct snapshot_network *network)
+{
+	const struct model_network *want = model_find(e->desired->model, n->tenant.port);
+	struct state                have = { .exists = true, .link = STATE_LINK_OURS };
+
+	if (n->tenant.ns == -1 || n->ifindex == 0 || e->kernel.wireguard == NULL)
+		return;
+	if (e->kernel.wireguard->read(&e->host, &n->tenant, &have, NULL) == 0 && have.device) {
+		/* As it is booked: a key that the document is to get may not be set yet. */
+		if (n->keyed)
+			network->public_key = n->public_key;
+		state_sort(&have);
+		for (size_t i = 0; i < have.peers_count; i++)
+			if (model_find_peer(e->desired->model, want, &have.peers[i].public_key) != NULL)
+				add_peer(to, &have, &have.peers[i]);
+	}
+	network->peers_count = (uint32_t)to->snapshot.peers_count - network->peers_first;
+	state_clear(&have);
+}
+
+static void send_snapshot(struct engine *e, struct engine_looking *looking, enum msg_type type, const void *body)
+{
+	struct tg_error err;
+	int             fd = snapshot_pack(&looking->snapshot, &err);
+
+	if (fd == -1)
+		tg_die("%s", err.text);
+	channel_send_taken(e->control, type, body, fd);
+	snapshot_clear(&looking->snapshot);
+}
+
+void engine_look_stop(struct engine *e)
+{
+	struct engine_looking *looking = &e->looking;
+
+	if (!looking->active)
+		return;
+	snapshot_clear(&looking->snapshot);
+	/* Begun again from the start: control waits for an answer. */
+	*looking = (struct engine_looking){ .active = true, .ask = looking->ask, .at = 1 };
+	engine_schedule(e, 0);
+}
+
+void engine_look_begin(struct engine *e, const struct msg_look *ask)
+{
+	engine_look_stop(e);
+	e->looking = (struct engine_looking){ .active = true, .ask = *ask, .at = 1 };
+	engine_schedule(e, 0);
+}
+
+void engine_look_some(struct engine *e, uint64_t until_ms)
+{
+	struct engine_looking *looking = &e->looking;
+
+	/* Between the ledger's word on a re-keyed network and the new key itself no reading is right. */
+	if (!looking->active || e->rekeying || e->control == NULL)
+		return;
+	for (; looking->at < ENGINE_PORTS; looking->at++) {
+		struct engine_network *n = e->networks[looking->at];
+
+		if (n == NULL || !n->wanted || e->desired == NULL ||
+		    (looking->ask.port != 0 && looking->ask.port != looking->at))
+			continue;
+		add_peers(e, looking, n, add_network(e, looking, n));
+		if (tg_clock_ms() >= until_ms) {
+			looking->at++;
+			engine_schedule(e, 0);
+			return;
+		}
+	}
+
+	struct msg_snapshot body = { .id = looking->ask.id };
+
+	send_snapshot(e, looking, MSG_SNAPSHOT, &body);
+	*looking = (struct engine_looking){ .active = false };
+}
+
+void engine_announce(struct engine *e, bool complete)
+{
+	struct engine_looking list = { .active = true };
+	struct msg_networks   body = {
+		  .seq = ++e->seq,
+		  .generation = e->desired->generation,
+		  .complete = complete,
+		  .repaired = e->repaired,
+	};
+
+	if (e->control == NULL)
+		return;
+	for (uint32_t port = 1; port < ENGINE_PORTS; port++)
+		if (e->networks[port] != NULL && e->networks[port]->wanted)
+			add_network(e, &list, e->networks[port]);
+	send_snapshot(e, &list, MSG_NETWORKS, &body);
+	e->repaired = 0;
+	if (complete)
+		e->announce = false;
+}

@@ -1,0 +1,400 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/model.h"
+#include "daemon/engine.h"
+#include "netns/state.h"
+
+/* One path for boot, apply, repair and retry: look at the suspects, tell control what will stop counting,
+ * work, tell the broker, tell control, remove. */
+
+static void enter(struct engine *e, enum engine_phase phase)
+{
+	e->phase = phase;
+	e->at = 1;
+}
+
+void engine_pause(struct engine *e)
+{
+	plan_clear(&e->plan);
+	e->plan_port = 0;
+	e->readings_count = 0;
+	e->rekeying = false;
+	e->broker_waits = 0;
+	enter(e, ENGINE_IDLE);
+}
+
+void engine_begin(struct engine *e)
+{
+	engine_pause(e);
+	enter(e, ENGINE_LOOK);
+	engine_schedule(e, 0);
+}
+
+/* The names of the steps, each once, for the log. */
+static void describe(const struct plan *plan, char *to, size_t size)
+{
+	size_t         at = 0;
+	enum step_kind last = STEP_KINDS;
+
+	to[0] = '\0';
+	for (size_t i = 0; i < plan->steps_count && at < size; i++) {
+		if (plan->steps[i].kind == last)
+			continue;
+		last = plan->steps[i].kind;
+
+		int n = snprintf(to + at, size - at, "%s%s", at > 0 ? "," : "", step_name(last));
+
+		at += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static void on_failed(struct engine *e, struct engine_network *n, const char *reason)
+{
+	bool known = n->failed && strcmp(n->reason, reason) == 0;
+
+	snprintf(n->reason, sizeof n->reason, "%s", reason);
+	n->backoff_ms = n->backoff_ms == 0 ? ENGINE_BACKOFF_MS : n->backoff_ms * 2;
+	if (n->backoff_ms > ENGINE_BACKOFF_MOST_MS)
+		n->backoff_ms = ENGINE_BACKOFF_MOST_MS;
+	n->retry_at_ms = tg_clock_ms() + n->backoff_ms;
+	n->dirty = false;
+	n->up = false;
+	n->failed = true;
+	if (known)
+		return;
+	e->announce = true;
+
+	char quoted[256];
+
+	tg_log(TG_LOG_ERROR, "network failed", "network=%u reason=%s", (unsigned)n->tenant.port,
+	       tg_quote(quoted, sizeof quoted, reason));
+}
+
+static void log_settled(struct engine *e, const struct engine_network *n)
+{
+	unsigned    port = n->tenant.port;
+	const char *backend = e->host.wireguard == MSG_WIREGUARD_KERNEL ? "kernel" : "userspace";
+
+	if (n->failed)
+		tg_log(TG_LOG_INFO, "network recovered", "network=%u", port);
+	else if (n->did[0] == '\0')
+		return;
+	else if (n->settled == e->desired)
+		tg_log(TG_LOG_WARN, "network repaired", "network=%u differed=%s", port, n->did);
+	else if (n->fresh)
+		tg_log(TG_LOG_INFO, "network created", "network=%u wireguard=%s", port, backend);
+	else
+		tg_log(TG_LOG_INFO, "network changed", "network=%u differed=%s", port, n->did);
+}
+
+/* The kernel is equal to the document. */
+static void on_settled(struct engine *e, struct engine_network *n, const struct model_network *want,
+                       const struct state *have)
+{
+	log_settled(e, n);
+	if (n->did[0] != '\0' && n->settled == e->desired && !n->failed) {
+		e->repaired++;
+		e->announce = true;
+	}
+	if (!n->up || n->ifindex != have->ifindex)
+		e->announce = true;
+	if (n->settled != e->desired) {
+		engine_model_drop(&n->settled);
+		n->settled = e->desired;
+		e->desired->refs++;
+	}
+	n->up = true;
+	n->failed = n->dirty = n->fresh = false;
+	n->rounds = 0;
+	n->backoff_ms = 0;
+	n->retry_at_ms = 0;
+	n->did[0] = n->reason[0] = '\0';
+	n->ifindex = have->ifindex;
+	n->mtu = have->mtu;
+	n->public_key = want->public_key;
+	n->keyed = true;
+	engine_watch_process(e, n);
+}
+
+/* Reads and plans.  false: it failed, or there is nothing to do; it is settled then. */
+static bool plan_network(struct engine *e, struct engine_network *n, struct state *have)
+{
+	const struct model_network *want = model_find(e->desired->model, n->tenant.port);
+	const struct model         *before = n->settled != NULL ? n->settled->model : NULL;
+	struct tg_error             err = { .code = TG_CODE_NONE };
+
+	if (apply_read(&e->kernel, &e->host, &n->tenant, have, &err) != 0) {
+		on_failed(e, n, err.text);
+		return false;
+	}
+	if (differ_plan(e->desired->model, want, have, before, &e->plan) != 0) {
+		on_failed(e, n, "out of memory");
+		return false;
+	}
+	if (e->plan.steps_count > 0) {
+		/* Its cookie is on routes and with the broker: those have to learn the new one. */
+		if (!have->exists)
+			e->announce = true;
+		return true;
+	}
+	on_settled(e, n, want, have);
+	plan_clear(&e->plan);
+	return false;
+}
+
+static void look_at(struct engine *e, struct engine_network *n)
+{
+	struct state have;
+
+	n->suspect = false;
+	n->rounds = 0;
+	if (plan_network(e, n, &have)) {
+		n->dirty = true;
+		n->fresh = have.link == STATE_LINK_NONE;
+		describe(&e->plan, n->did, sizeof n->did);
+		engine_ledger_plan(e, n, &have, &e->plan);
+		plan_clear(&e->plan);
+	}
+	state_clear(&have);
+}
+
+static void look_some(struct engine *e, uint64_t until_ms)
+{
+	uint64_t now = tg_clock_ms();
+
+	for (; e->at < ENGINE_PORTS; e->at++) {
+		struct engine_network *n = e->networks[e->at];
+
+		if (n == NULL || !n->wanted || !n->suspect || n->retry_at_ms > now)
+			continue;
+		look_at(e, n);
+		if (tg_clock_ms() >= until_ms) {
+			e->at++;
+			engine_schedule(e, 0);
+			return;
+		}
+	}
+	enter(e, engine_ledger_send(e) ? ENGINE_LEDGER : ENGINE_WORK);
+	if (e->phase == ENGINE_WORK)
+		engine_schedule(e, 0);
+}
+
+/* Carries out what is planned for one network, as far as the time goes. */
+static void work_on(struct engine *e, struct engine_network *n, uint64_t until_ms)
+{
+	struct tg_error err = { .code = TG_CODE_NONE };
+
+	switch (apply_some(&e->kernel, &e->host, &n->tenant, &e->plan, &e->plan_at, until_ms, &err)) {
+	case APPLY_MORE:
+		return;
+	case APPLY_DONE:
+		break;	/* the next round reads again, and finds it equal */
+	case APPLY_WAIT:
+		n->wait_until_ms = tg_clock_ms() + ENGINE_POLL_MS;
+		n->rounds--;	/* waiting has a limit of its own */
+		break;
+	case APPLY_FAILED:
+		on_failed(e, n, err.text);
+		break;
+	}
+	plan_clear(&e->plan);
+	e->plan_port = 0;
+}
+
+static void plan_next(struct engine *e, struct engine_network *n)
+{
+	struct state have;
+
+	if (n->rounds == ENGINE_ROUNDS_MOST) {
+		char reason[160];
+
+		snprintf(reason, sizeof reason, "does not become as it should: %s", n->did);
+		on_failed(e, n, reason);
+		return;
+	}
+	n->rounds++;
+	if (plan_network(e, n, &have)) {
+		e->plan_port = n->tenant.port;
+		e->plan_at = 0;
+	}
+	state_clear(&have);
+}
+
+/* The next network that is to be worked on now, or NULL and the time until when all wait (0: none is). */
+static struct engine_network *next_dirty(struct engine *e, uint64_t now, uint64_t *wait_until_ms)
+{
+	*wait_until_ms = 0;
+	for (uint32_t i = 0; i < ENGINE_PORTS; i++) {
+		struct engine_network *n = e->networks[(e->at + i) % ENGINE_PORTS];
+
+		if (n == NULL || !n->dirty)
+			continue;
+		if (n->wait_until_ms <= now) {
+			e->at = n->tenant.port;
+			return n;
+		}
+		if (*wait_until_ms == 0 || n->wait_until_ms < *wait_until_ms)
+			*wait_until_ms = n->wait_until_ms;
+	}
+	return NULL;
+}
+
+static void tell_broker(struct engine *e)
+{
+	for (uint32_t port = 1; port < ENGINE_PORTS && e->broker != NULL; port++) {
+		struct engine_network *n = e->networks[port];
+
+		if (n == NULL)
+			continue;
+
+		uint64_t         now = n->wanted ? n->tenant.cookie : 0;
+		struct msg_netns add = { .netns_cookie = now };
+		struct msg_netns gone = { .netns_cookie = n->broker_cookie };
+
+		if (now == n->broker_cookie)
+			continue;
+		if (gone.netns_cookie != 0 &&
+		    channel_send(e->broker, MSG_NETNS_REMOVE, &gone, NULL, 0) == 0)
+			e->broker_waits++;
+		if (now != 0 && channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
+			e->broker_waits++;
+		n->broker_cookie = now;
+		e->announce = true;
+	}
+	enter(e, ENGINE_BROKER);
+	engine_schedule(e, 0);
+}
+
+static void work_some(struct engine *e, uint64_t until_ms)
+{
+	while (tg_clock_ms() < until_ms) {
+		uint64_t               wait_until_ms = 0;
+		struct engine_network *n = e->plan_port != 0 ? e->networks[e->plan_port] : NULL;
+
+		if (n == NULL)
+			n = next_dirty(e, tg_clock_ms(), &wait_until_ms);
+		if (n == NULL && wait_until_ms != 0) {
+			uint64_t now = tg_clock_ms();
+
+			engine_schedule(e, wait_until_ms > now ? wait_until_ms - now : 0);
+			return;
+		}
+		if (n == NULL) {
+			e->rekeying = false;
+			tell_broker(e);
+			return;
+		}
+		if (e->plan_port == 0)
+			plan_next(e, n);
+		if (e->plan_port != 0)
+			work_on(e, n, until_ms);
+	}
+	engine_schedule(e, 0);
+}
+
+static void finish(struct engine *e)
+{
+	engine_announce(e, true);
+	enter(e, ENGINE_IDLE);
+	engine_schedule(e, 0);
+}
+
+static void after_broker(struct engine *e)
+{
+	if (e->broker_waits > 0 && e->broker != NULL)
+		return;	/* goes on with MSG_NETNS_DONE, or a new broker */
+	e->broker_waits = 0;
+	if (!engine_has_removals(e)) {
+		if (e->announce)
+			engine_announce(e, true);
+		enter(e, ENGINE_IDLE);
+		engine_schedule(e, 0);
+		return;
+	}
+	enter(e, ENGINE_UNROUTE);
+	engine_announce(e, false);
+}
+
+static void walk(struct engine *e, bool (*next)(struct engine *e), uint64_t until_ms)
+{
+	while (next(e)) {
+		if (tg_clock_ms() >= until_ms) {
+			engine_schedule(e, 0);
+			return;
+		}
+	}
+	if (e->phase == ENGINE_REMOVE) {
+		finish(e);
+		return;
+	}
+	enter(e, engine_ledger_send(e) ? ENGINE_LAST_LEDGER : ENGINE_REMOVE);
+	if (e->phase == ENGINE_REMOVE)
+		engine_schedule(e, 0);
+}
+
+/* When nothing is under way: a look at everything at times, at a failed network when its time has come, and
+ * at once at what somebody pointed out. */
+static void idle(struct engine *e)
+{
+	uint64_t now = tg_clock_ms();
+	uint64_t next = e->check_at_ms;
+	bool     begin = false;
+
+	if (e->desired == NULL || e->control == NULL)
+		return;
+	if (now >= e->check_at_ms) {
+		engine_suspect_all(e);
+		next = e->check_at_ms = now + ENGINE_CHECK_MS;
+	}
+	for (uint32_t port = 1; port < ENGINE_PORTS; port++) {
+		struct engine_network *n = e->networks[port];
+
+		if (n == NULL || !n->wanted)
+			continue;
+		if (n->failed && n->retry_at_ms <= now)
+			n->suspect = true;
+		if (n->suspect && n->retry_at_ms <= now)
+			begin = true;
+		else if (n->failed && n->retry_at_ms < next)
+			next = n->retry_at_ms;
+	}
+	if (begin)
+		engine_begin(e);
+	else
+		engine_schedule(e, next > now ? next - now : 0);
+}
+
+void engine_step(struct engine *e)
+{
+	uint64_t until_ms = tg_clock_ms() + ENGINE_SLICE_MS;
+
+	switch (e->phase) {
+	case ENGINE_IDLE:
+		idle(e);
+		return;
+	case ENGINE_LOOK:
+		look_some(e, until_ms);
+		return;
+	case ENGINE_WORK:
+		work_some(e, until_ms);
+		return;
+	case ENGINE_BROKER:
+		after_broker(e);
+		return;
+	case ENGINE_DOWN:
+		walk(e, engine_down_next, until_ms);
+		return;
+	case ENGINE_REMOVE:
+		walk(e, engine_remove_next, until_ms);
+		return;
+	case ENGINE_LEDGER:
+	case ENGINE_UNROUTE:
+	case ENGINE_LAST_LEDGER:
+		return;	/* a message ends it */
+	}
+}

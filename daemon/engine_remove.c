@@ -1,0 +1,77 @@
+#include <string.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/engine.h"
+#include "netns/link.h"
+#include "netns/state.h"
+#include "netns/wireguard.h"
+
+/* The end of networks that the document lacks.  By now the broker has forgotten them, and no worker has a
+ * socket in them. */
+
+static bool is_removal(const struct engine_network *n)
+{
+	return n != NULL && !n->wanted;
+}
+
+bool engine_has_removals(const struct engine *e)
+{
+	for (uint32_t port = 1; port < ENGINE_PORTS; port++)
+		if (is_removal(e->networks[port]))
+			return true;
+	return false;
+}
+
+bool engine_down_next(struct engine *e)
+{
+	struct state    state;
+	struct tg_error err;
+
+	while (e->at < ENGINE_PORTS && !is_removal(e->networks[e->at]))
+		e->at++;
+	if (e->at == ENGINE_PORTS)
+		return false;
+
+	struct engine_network *n = e->networks[e->at++];
+
+	/* Reads first: that adopts one that this process has not seen yet. */
+	if (apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) != 0 || !state.exists)
+		return true;
+	state_clear(&state);
+	/* From here on nothing is counted any more, so the next reading is the last. */
+	link_down(&n->tenant, NULL);
+	if (apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) == 0)
+		engine_ledger_last(e, n, &state);
+	state_clear(&state);
+	return true;
+}
+
+bool engine_remove_next(struct engine *e)
+{
+	struct tg_error err = { .code = TG_CODE_NONE };
+
+	while (e->at < ENGINE_PORTS && !is_removal(e->networks[e->at]))
+		e->at++;
+	if (e->at == ENGINE_PORTS)
+		return false;
+
+	uint16_t               port = (uint16_t)e->at++;
+	struct engine_network *n = e->networks[port];
+
+	if (n->tenant.ns != -1 && e->kernel.wireguard != NULL)
+		e->kernel.wireguard->end(&e->host, &n->tenant);
+	if (netns_unpin(&e->host, port, &err) != 0) {
+		char quoted[256];
+
+		tg_log(TG_LOG_ERROR, "network not removed", "network=%u reason=%s", (unsigned)port,
+		       tg_quote(quoted, sizeof quoted, err.text));
+		/* It is in the table again with the next apply, which lists the names. */
+	} else {
+		tg_log(TG_LOG_INFO, "network removed", "network=%u", (unsigned)port);
+	}
+	engine_network_free(e, port);
+	return true;
+}

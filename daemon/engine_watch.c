@@ -1,0 +1,98 @@
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/engine.h"
+
+/* Who tells of drift at once.  What nobody tells of, the look at everything finds (ENGINE_CHECK_MS). */
+
+static void on_names(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine *e = arg;
+	_Alignas(struct inotify_event) char buffer[4096];
+	bool touched = false;
+
+	(void)what;
+	for (ssize_t n = read(fd, buffer, sizeof buffer); n > 0; n = read(fd, buffer, sizeof buffer)) {
+		for (char *at = buffer; at < buffer + n;) {
+			const struct inotify_event *event = (const void *)at;
+			uint16_t port = event->len > 0 ? netns_port_of(e->host.prefix, event->name) : 0;
+
+			at += sizeof *event + event->len;
+			if ((event->mask & IN_Q_OVERFLOW) != 0)
+				engine_suspect_all(e);
+			else if (port == 0 || e->networks[port] == NULL ||
+			         netns_pinned(&e->host, &e->networks[port]->tenant))
+				continue;
+			else
+				e->networks[port]->suspect = true;
+			touched = true;
+		}
+	}
+	if (touched && e->phase == ENGINE_IDLE)
+		engine_schedule(e, 0);
+}
+
+static void on_exited(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine_network *n = arg;
+
+	(void)fd;
+	(void)what;
+	n->suspect = true;
+	tg_log(TG_LOG_WARN, "wireguard-go ended", "network=%u pid=%d", (unsigned)n->tenant.port, n->watched_pid);
+	event_free(n->exited);
+	n->exited = NULL;
+	tg_close_at(&n->watched);
+	n->watched_pid = 0;
+	engine_schedule(n->engine, 0);
+}
+
+void engine_watch_process(struct engine *e, struct engine_network *n)
+{
+	if (n->exited != NULL && (n->tenant.pidfd == -1 || n->watched_pid != n->tenant.pid)) {
+		event_free(n->exited);
+		n->exited = NULL;
+		tg_close_at(&n->watched);
+	}
+	if (n->exited != NULL || n->tenant.pidfd == -1)
+		return;
+	/* Of its own: the tenant closes its descriptor when it likes. */
+	n->watched = fcntl(n->tenant.pidfd, F_DUPFD_CLOEXEC, 0);
+	n->watched_pid = n->tenant.pid;
+	if (n->watched != -1)
+		n->exited = event_new(e->base, n->watched, EV_READ, on_exited, n);
+	if (n->exited != NULL)
+		event_add(n->exited, NULL);
+	else
+		tg_close_at(&n->watched);
+}
+
+void engine_watch_start(struct engine *e)
+{
+	if (e->names != NULL)
+		return;
+	e->names_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (e->names_fd == -1 ||
+	    inotify_add_watch(e->names_fd, NETNS_DIR, IN_CREATE | IN_DELETE | IN_MOVE) == -1) {
+		tg_log(TG_LOG_WARN, "cannot watch " NETNS_DIR, "errno=%d", errno);
+		tg_close_at(&e->names_fd);
+		return;
+	}
+	e->names = event_new(e->base, e->names_fd, EV_READ | EV_PERSIST, on_names, e);
+	if (e->names != NULL)
+		event_add(e->names, NULL);
+}
+
+void engine_watch_stop(struct engine *e)
+{
+	if (e->names != NULL)
+		event_free(e->names);
+	e->names = NULL;
+	tg_close_at(&e->names_fd);
+}

@@ -1,0 +1,304 @@
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/model.h"
+#include "daemon/engine.h"
+#include "daemon/role.h"
+#include "netns/wireguard.h"
+
+/* The engine: makes the kernel equal to the document that control sends, keeps it so, and tells control
+ * what is up and what was counted. */
+
+void engine_schedule(struct engine *e, uint64_t in_ms)
+{
+	struct timeval in = { .tv_sec = (time_t)(in_ms / 1000), .tv_usec = (suseconds_t)(in_ms % 1000 * 1000) };
+
+	event_add(e->tick, &in);
+}
+
+void engine_model_drop(struct engine_model **at)
+{
+	struct engine_model *held = *at;
+
+	*at = NULL;
+	if (held == NULL || --held->refs > 0)
+		return;
+	model_free(held->model);
+	free(held);
+}
+
+struct engine_network *engine_network_get(struct engine *e, uint16_t port)
+{
+	struct engine_network *n = e->networks[port];
+
+	if (n != NULL)
+		return n;
+	n = calloc(1, sizeof *n);
+	if (n == NULL)
+		tg_die("out of memory for a network");
+	tenant_init(&n->tenant, port);
+	n->engine = e;
+	n->watched = -1;
+	e->networks[port] = n;
+	return n;
+}
+
+void engine_network_free(struct engine *e, uint16_t port)
+{
+	struct engine_network *n = e->networks[port];
+
+	e->networks[port] = NULL;
+	if (n->exited != NULL)
+		event_free(n->exited);
+	tg_close_at(&n->watched);
+	engine_model_drop(&n->settled);
+	tenant_clear(&n->tenant);
+	free(n);
+}
+
+void engine_suspect_all(struct engine *e)
+{
+	for (uint32_t port = 1; port < ENGINE_PORTS; port++)
+		if (e->networks[port] != NULL)
+			e->networks[port]->suspect = true;
+}
+
+static void on_listed(uint16_t port, void *arg)
+{
+	engine_network_get(arg, port);
+}
+
+/* What the document has, what this process knows and what has a name of ours: all in one table. */
+static void enlist(struct engine *e)
+{
+	const struct model *model = e->desired->model;
+	struct tg_error     err;
+
+	if (netns_list(e->host.prefix, on_listed, e, &err) != 0)
+		tg_log(TG_LOG_WARN, err.text, NULL);
+	for (size_t i = 0; i < model->networks_count; i++)
+		engine_network_get(e, model->networks[i].port);
+	for (uint32_t port = 1; port < ENGINE_PORTS; port++) {
+		struct engine_network *n = e->networks[port];
+
+		if (n == NULL)
+			continue;
+		n->wanted = model_find(model, (uint16_t)port) != NULL;
+		n->suspect = true;
+		n->dirty = false;
+		n->wait_until_ms = 0;
+		/* A new document may be what a failed network waited for. */
+		n->retry_at_ms = 0;
+		n->backoff_ms = 0;
+	}
+}
+
+static void on_desired(struct engine *e, const struct msg *msg, int fd)
+{
+	struct engine_model *held = calloc(1, sizeof *held);
+	struct tg_error      err = { .code = TG_CODE_NONE };
+
+	if (held == NULL)
+		tg_die("out of memory for a document");
+	held->model = model_unpack(fd, &err);
+	held->generation = msg->body.desired.generation;
+	held->refs = 1;
+	/* Control wrote it itself a moment ago: one of the two processes is not in its right mind. */
+	if (held->model == NULL)
+		tg_die("control sent a document that is none: %s", err.text);
+	engine_model_drop(&e->desired);
+	e->desired = held;
+	if (netns_prepare(&err) != 0)
+		tg_log(TG_LOG_ERROR, err.text, NULL);
+	engine_watch_start(e);
+	enlist(e);
+	e->announce = true;
+	e->check_at_ms = tg_clock_ms() + ENGINE_CHECK_MS;
+	engine_begin(e);
+}
+
+static void on_control(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+{
+	struct engine *e = arg;
+
+	(void)channel;
+	(void)count;
+	if (msg->type == MSG_DESIRED) {
+		on_desired(e, msg, fds[0]);
+	} else if (msg->type == MSG_LEDGER_DONE && msg->body.ledger_done.id == e->ledger_id) {
+		if (e->phase == ENGINE_LEDGER)
+			e->phase = ENGINE_WORK;
+		else if (e->phase == ENGINE_LAST_LEDGER)
+			e->phase = ENGINE_REMOVE;
+		e->at = 1;
+		engine_schedule(e, 0);
+	} else if (msg->type == MSG_ROUTED && msg->body.routed.seq == e->seq && e->phase == ENGINE_UNROUTE) {
+		e->phase = ENGINE_DOWN;
+		e->at = 1;
+		engine_schedule(e, 0);
+	} else if (msg->type == MSG_LOOK) {
+		engine_look_begin(e, &msg->body.look);
+	}
+}
+
+static void on_broker(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+{
+	struct engine *e = arg;
+
+	(void)channel;
+	(void)fds;
+	(void)count;
+	if (msg->type != MSG_NETNS_DONE)
+		return;
+	if (msg->body.netns.sys != 0)
+		tg_log(TG_LOG_ERROR, "the broker refused a namespace", "errno=%d", msg->body.netns.sys);
+	if (e->broker_waits > 0)
+		e->broker_waits--;
+	if (e->broker_waits == 0)
+		engine_schedule(e, 0);
+}
+
+static void on_control_closed(struct channel *channel, void *arg)
+{
+	struct engine *e = arg;
+
+	channel_free(channel);
+	e->control = NULL;
+	e->looking.active = false;
+	snapshot_clear(&e->looking.snapshot);
+	/* Its successor sends the document again; until then nothing is touched. */
+	engine_pause(e);
+}
+
+static void on_broker_closed(struct channel *channel, void *arg)
+{
+	struct engine *e = arg;
+
+	channel_free(channel);
+	e->broker = NULL;
+	e->broker_waits = 0;
+	engine_schedule(e, 0);
+}
+
+/* A new broker knows nothing: it gets every namespace that the old one had. */
+static void greet_broker(struct engine *e)
+{
+	e->broker_waits = 0;
+	for (uint32_t port = 1; port < ENGINE_PORTS; port++) {
+		struct engine_network *n = e->networks[port];
+
+		if (n == NULL || n->broker_cookie == 0)
+			continue;
+		if (n->broker_cookie != n->tenant.cookie) {
+			n->broker_cookie = 0;
+			continue;
+		}
+
+		struct msg_netns add = { .netns_cookie = n->broker_cookie };
+
+		if (channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
+			e->broker_waits++;
+	}
+}
+
+static void on_channel(struct engine *e, const struct msg *msg, int *fd)
+{
+	if (msg->body.channel.role == MSG_ROLE_CONTROL) {
+		if (e->control != NULL)
+			on_control_closed(e->control, e);
+		e->control = channel_new(e->base, tg_take_fd(fd), MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, on_control,
+		                         on_control_closed, e);
+		if (e->control == NULL)
+			tg_die("out of memory for a channel");
+	} else if (msg->body.channel.role == MSG_ROLE_BROKER) {
+		if (e->broker != NULL)
+			on_broker_closed(e->broker, e);
+		e->broker = channel_new(e->base, tg_take_fd(fd), MSG_ROLE_ENGINE, MSG_ROLE_BROKER, on_broker,
+		                        on_broker_closed, e);
+		if (e->broker == NULL)
+			tg_die("out of memory for a channel");
+		greet_broker(e);
+	}
+}
+
+static void on_supervisor(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+{
+	struct engine  *e = arg;
+	struct msg_none none = { .zero = 0 };
+
+	(void)count;
+	if (msg->type == MSG_CHANNEL)
+		on_channel(e, msg, &fds[0]);
+	else if (msg->type == MSG_GO)
+		channel_send(channel, MSG_READY, &none, NULL, 0);
+	else if (msg->type == MSG_STOP)
+		event_base_loopexit(e->base, NULL);
+}
+
+static void on_supervisor_closed(struct channel *channel, void *arg)
+{
+	struct engine *e = arg;
+
+	(void)channel;
+	event_base_loopexit(e->base, NULL);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine *e = arg;
+
+	(void)fd;
+	(void)what;
+	engine_look_some(e, tg_clock_ms() + ENGINE_SLICE_MS);
+	if (e->control != NULL)
+		engine_step(e);
+}
+
+static void engine_close(struct engine *e)
+{
+	engine_pause(e);
+	engine_watch_stop(e);
+	free(e->readings);
+	snapshot_clear(&e->looking.snapshot);
+	for (uint32_t port = 1; port < ENGINE_PORTS; port++)
+		if (e->networks[port] != NULL)
+			engine_network_free(e, (uint16_t)port);
+	free(e->networks);
+	engine_model_drop(&e->desired);
+	channel_free(e->control);
+	channel_free(e->broker);
+	channel_free(e->supervisor);
+	event_free(e->tick);
+	netns_host_clear(&e->host);
+}
+
+int role_engine(struct role *role)
+{
+	struct engine   e = { .role = role, .base = role->base, .names_fd = -1, .links_fd = -1 };
+	struct tg_error err = { .code = TG_CODE_NONE };
+
+	/* wireguard-go outlives us, and its end is seen through its pidfd: no zombies. */
+	signal(SIGCHLD, SIG_IGN);
+	if (netns_host_init(&e.host, role->start.netns_prefix, &err) != 0)
+		tg_die("%s", err.text);
+	wireguard_choose(&e.host, role->start.wireguard);
+	if (e.host.wireguard == MSG_WIREGUARD_AUTO)
+		tg_log(TG_LOG_ERROR, "no WireGuard here", "reason=\"%s\"", e.host.reason);
+	e.kernel = apply_kernel_of(&e.host);
+	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	e.tick = event_new(role->base, -1, 0, on_tick, &e);
+	e.supervisor = channel_new(role->base, role->supervisor_fd, MSG_ROLE_ENGINE, MSG_ROLE_SUPERVISOR,
+	                           on_supervisor, on_supervisor_closed, &e);
+	if (e.networks == NULL || e.tick == NULL || e.supervisor == NULL)
+		tg_die("out of memory");
+	event_base_dispatch(role->base);
+	engine_close(&e);
+	return 0;
+}
