@@ -95,7 +95,7 @@ static int go_through(int dir, uid_t before, const struct account *owner, bool *
 
 	if (list == NULL)
 		return tg_fail_sys(err, "cannot be listed");
-	copy = -1;	/* closedir() closes it */
+	(void)tg_take_fd(&copy);	/* closedir() closes it */
 	for (const struct dirent *entry; result == 0 && (entry = readdir(list)) != NULL;) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
@@ -124,7 +124,7 @@ int account_state_dir(const char *path, const struct account *owner, struct tg_e
 		return errno == EWOULDBLOCK ? tg_fail(err, TG_CODE_INVALID, "is used by another daemon")
 					    : tg_fail_sys(err, "cannot be locked");
 	if (st.st_uid != owner->uid) {
-		bool foreign;
+		bool foreign = false;
 
 		/* `--state-dir /etc` would otherwise take it away from everybody. */
 		if (go_through(fd, 0, owner, &foreign, err) == -1)

@@ -28,8 +28,10 @@ bool sandbox_is_relaxed(void)
 
 bool sandbox_has_rights(struct tg_error *err)
 {
-	static const unsigned needed[] = { CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID,
-					   CAP_SETPCAP,	  CAP_SYS_CHROOT, CAP_CHOWN,  CAP_KILL };
+	static const unsigned needed[] = {
+		CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_BROADCAST, CAP_SETUID,	   CAP_SETGID, CAP_SETPCAP,
+		CAP_CHOWN,     CAP_FOWNER,    CAP_SYS_CHROOT,	 CAP_DAC_OVERRIDE, CAP_KILL,
+	};
 
 	if (geteuid() != 0) {
 		tg_fail(err, TG_CODE_INVALID, "must be started as root");

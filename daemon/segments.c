@@ -64,7 +64,7 @@ struct segments *segments_new(int dir, struct tg_error *err)
 		tg_fail_sys(err, "cannot list the counters' directory");
 		return NULL;
 	}
-	copy = -1;	/* closedir() closes it */
+	(void)tg_take_fd(&copy);	/* closedir() closes it */
 	if (segments == NULL) {
 		closedir(list);
 		tg_fail_memory(err);

@@ -16,10 +16,10 @@ extern char **environ;
 /* Secrets and what is for the supervisor alone.  PATH and the loader's variables stay. */
 static void clean_environment(void)
 {
-	for (char **at = environ; at != NULL && *at != NULL;) {
-		char        name[64];
-		size_t      len = strcspn(*at, "=");
-		bool        ours = strncmp(*at, "TOLLGATE_", 9) == 0 || strncmp(*at, "NOTIFY_SOCKET=", 14) == 0;
+	for (char **at = environ; *at != NULL;) {
+		char   name[64];
+		size_t len = strcspn(*at, "=");
+		bool   ours = strncmp(*at, "TOLLGATE_", 9) == 0 || strncmp(*at, "NOTIFY_SOCKET=", 14) == 0;
 
 		if (!ours || len >= sizeof name) {
 			at++;
