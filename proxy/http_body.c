@@ -226,7 +226,8 @@ enum http_body_result http_body_read(struct http_body *body, const char *bytes, 
 	return body_read(body, NULL, bytes, len, used, NULL);
 }
 
-enum http_body_result http_body_strip(struct http_body *body, char *bytes, size_t len, size_t *used, size_t *kept)
+enum http_body_result http_body_strip(struct http_body *body, char *bytes, size_t len, size_t *used,
+                                      size_t *kept)
 {
 	*kept = 0;
 	return body_read(body, bytes, bytes, len, used, kept);

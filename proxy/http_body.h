@@ -48,7 +48,8 @@ bool http_body_is_done(const struct http_body *body);
 enum http_body_result http_body_read(struct http_body *body, const char *bytes, size_t len, size_t *used);
 /* The same, and takes the chunked coding off in place: *kept bytes of data stand at the front of
  * `bytes` then.  For HTTP/1.0 clients, who know no chunks. */
-enum http_body_result http_body_strip(struct http_body *body, char *bytes, size_t len, size_t *used, size_t *kept);
+enum http_body_result http_body_strip(struct http_body *body, char *bytes, size_t len, size_t *used,
+                                      size_t *kept);
 /* The connection has ended: whether the body is whole. */
 bool http_body_end(struct http_body *body);
 

@@ -199,8 +199,8 @@ static enum http_head_result options_read(struct http_head *head, const char *by
 }
 
 /* What the field means for routing and framing.  HTTP_HEAD_MORE: go on. */
-static enum http_head_result field_use(struct http_head *head, const char *bytes, const struct http_field *field,
-                                       bool exact)
+static enum http_head_result field_use(struct http_head *head, const char *bytes,
+                                       const struct http_field *field, bool exact)
 {
 	const char *value = bytes + field->value.at;
 	size_t      len = field->value.len;
