@@ -57,7 +57,8 @@ int model_pack(const struct model *model, struct tg_error *err)
 struct unpack {
 	const char *at;
 	size_t      left;
-	bool        short_of;	/* bytes or memory */
+	bool        too_short;
+	bool        no_memory;
 };
 
 static void *take(struct unpack *u, size_t *to_count, uint64_t count, size_t size)
@@ -65,14 +66,14 @@ static void *take(struct unpack *u, size_t *to_count, uint64_t count, size_t siz
 	void *array;
 
 	*to_count = 0;
-	if (u->short_of || count > u->left / size) {
-		u->short_of = true;
+	if (u->no_memory || count > u->left / size) {
+		u->too_short = true;
 		return NULL;
 	}
 	/* One more, so that no array is NULL. */
 	array = model_alloc(((size_t)count + 1) * size);
 	if (array == NULL) {
-		u->short_of = true;
+		u->no_memory = true;
 		return NULL;
 	}
 	memcpy(array, u->at, (size_t)count * size);
@@ -97,7 +98,7 @@ static bool unpack_arrays(struct unpack *u, struct model *m)
 	m->hosts = take(u, &m->hosts_count, head.hosts_count, sizeof *m->hosts);
 	m->upstreams = take(u, &m->upstreams_count, head.upstreams_count, sizeof *m->upstreams);
 	m->texts = take(u, &m->texts_bytes, head.texts_bytes, 1);
-	return !u->short_of && u->left == 0;
+	return !u->too_short && !u->no_memory && u->left == 0;
 }
 
 /* How far the slices have come. */
@@ -257,6 +258,9 @@ struct model *model_unpack(int fd, struct tg_error *err)
 	if (good)
 		return m;
 	model_free(m);
-	tg_fail(err, TG_CODE_PROTOCOL, "a packed model is not in order");
+	if (u.no_memory)
+		tg_fail_memory(err);
+	else
+		tg_fail(err, TG_CODE_PROTOCOL, "a packed model is not in order");
 	return NULL;
 }
