@@ -115,7 +115,8 @@ static void on_desired(struct engine *e, const struct msg *msg, int fd)
 		tg_die("control sent a document that is none: %s", err.text);
 	engine_model_drop(&e->desired);
 	e->desired = held;
-	if (netns_prepare(&err) != 0)
+	/* Not before there is a document: until then nothing is touched. */
+	if (e->names == NULL && netns_prepare(&err) != 0)
 		tg_log(TG_LOG_ERROR, err.text, NULL);
 	engine_watch_start(e);
 	enlist(e);

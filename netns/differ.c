@@ -253,6 +253,16 @@ static void diff_surplus_peers(struct differ *d)
 			add_step(d, STEP_PEER_REMOVE)->key = have->peers[i].public_key;
 }
 
+/* IPv6 knows an address once, with whatever prefix: that one has to go before it can come. */
+static bool in_the_way(const struct tg_cidr *have, const struct tg_cidr *want, size_t count)
+{
+	for (size_t i = 0; i < count && have->family == AF_INET6; i++)
+		if (want[i].family == AF_INET6 && memcmp(want[i].bytes, have->bytes, sizeof have->bytes) == 0)
+			return true;
+	return false;
+}
+
+/* New ones come first, since IPv4's routes go with the last address of the link. */
 static void diff_addresses(struct differ *d)
 {
 	const struct state          *have = d->have;
@@ -260,13 +270,16 @@ static void diff_addresses(struct differ *d)
 	TG_AUTO_FREE struct tg_cidr *want = sorted_copy(d, d->model->cidrs + d->want->addresses_first, count);
 
 	if (want == NULL)
-		count = 0;
+		return;
 	for (size_t i = 0; i < have->addresses_count; i++)
-		if (!has_cidr(want, count, &have->addresses[i]))
+		if (!has_cidr(want, count, &have->addresses[i]) && in_the_way(&have->addresses[i], want, count))
 			add_step(d, STEP_ADDRESS_REMOVE)->cidr = have->addresses[i];
 	for (size_t i = 0; i < count; i++)
 		if (!has_cidr(have->addresses, have->addresses_count, &want[i]))
 			add_step(d, STEP_ADDRESS_ADD)->cidr = want[i];
+	for (size_t i = 0; i < have->addresses_count; i++)
+		if (!has_cidr(want, count, &have->addresses[i]) && !in_the_way(&have->addresses[i], want, count))
+			add_step(d, STEP_ADDRESS_REMOVE)->cidr = have->addresses[i];
 }
 
 /* The ranges that need a route of their own: those that are an address's prefix have the kernel's. */

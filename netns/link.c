@@ -378,6 +378,16 @@ static struct nl_msg *change_message(const struct tenant *tenant, const struct p
 	return NULL;
 }
 
+/* What is gone, or there, already: the next look says whether it is as it should be. */
+static int fine_refusal(enum step_kind kind)
+{
+	if (kind == STEP_ADDRESS_ADD || kind == STEP_ROUTE_ADD)
+		return EEXIST;
+	if (kind == STEP_ADDRESS_REMOVE)
+		return EADDRNOTAVAIL;
+	return kind == STEP_ROUTE_REMOVE ? ESRCH : 0;
+}
+
 /* Says which step was refused, in words that an operator can act on. */
 static int explain(const struct step *step, const struct plan *plan, int sys, struct tg_error *err)
 {
@@ -423,7 +433,8 @@ int link_change(const struct tenant *tenant, const struct plan *plan, const stru
 	if (netlink_ask(tenant->route, msg, on_index, &ifindex, err) != 0)
 		return tg_fail_errno(err, err != NULL ? err->sys : 0, "cannot find %s", tenant->link);
 	for (size_t i = 0; i < count; i++)
-		netlink_batch_add(&batch, change_message(tenant, plan, &steps[i], ifindex));
+		netlink_batch_add(&batch, change_message(tenant, plan, &steps[i], ifindex),
+		                  fine_refusal(steps[i].kind));
 
 	struct tg_error why = { .sys = 0 };
 

@@ -72,6 +72,7 @@ struct exchange {
 	uint32_t         last;
 	netlink_each_fn *each;
 	void            *arg;
+	const int       *fine;	/* for each message; NULL: none */
 	int              sys;	/* the first refusal, 0 when none */
 	uint32_t         failed;	/* the number of the refused one */
 	bool             memory;
@@ -80,7 +81,7 @@ struct exchange {
 
 static void refuse(struct exchange *ex, uint32_t seq, int sys)
 {
-	if (sys == 0 || ex->sys != 0)
+	if (sys == 0 || ex->sys != 0 || (ex->fine != NULL && ex->fine[seq - ex->first] == sys))
 		return;
 	ex->sys = sys;
 	ex->failed = seq - ex->first;
@@ -169,20 +170,21 @@ int netlink_ask(int fd, struct nl_msg *msg, netlink_each_fn *each, void *arg, st
 	return 0;
 }
 
-void netlink_batch_add(struct netlink_batch *batch, struct nl_msg *msg)
+void netlink_batch_add(struct netlink_batch *batch, struct nl_msg *msg, int fine)
 {
 	if (msg == NULL || batch->count >= NETLINK_BATCH_MOST) {
 		nlmsg_free(msg);
 		batch->count = NETLINK_BATCH_MOST + 1;
 		return;
 	}
+	batch->fine[batch->count] = fine;
 	batch->list[batch->count++] = msg;
 }
 
 int netlink_batch_send(struct netlink_batch *batch, int fd, struct tg_error *err)
 {
 	struct iovec    parts[NETLINK_BATCH_MOST];
-	struct exchange ex = { .sys = 0 };
+	struct exchange ex = { .fine = batch->fine };
 	size_t          count = batch->count;
 	int             failed = 0;
 

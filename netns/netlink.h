@@ -16,6 +16,7 @@ struct tg_error;
 /* Several changes that go to the kernel in one write, in order. */
 struct netlink_batch {
 	struct nl_msg *list[NETLINK_BATCH_MOST];	/* owned */
+	int            fine[NETLINK_BATCH_MOST];	/* an errno that is no failure of it; 0: none */
 	size_t         count;
 	size_t         failed;	/* after a failed send: the first that the kernel refused */
 };
@@ -32,8 +33,9 @@ struct nl_msg *netlink_message(uint16_t type, uint16_t flags, const void *head, 
  * that changed while it was read fails with EINTR in err->sys: ask again. */
 int netlink_ask(int fd, struct nl_msg *msg, netlink_each_fn *each, void *arg, struct tg_error *err);
 
-/* Takes `msg`; when that is NULL or the batch full, the send fails. */
-void netlink_batch_add(struct netlink_batch *batch, struct nl_msg *msg);
+/* Takes `msg`; when that is NULL or the batch full, the send fails.  `fine`: the refusal that means that
+ * somebody else has done it already. */
+void netlink_batch_add(struct netlink_batch *batch, struct nl_msg *msg, int fine);
 /* Sends and empties the batch.  The kernel carries out every message, also those behind a refused one;
  * the first refusal is reported, and `failed` says which it was. */
 int netlink_batch_send(struct netlink_batch *batch, int fd, struct tg_error *err);
