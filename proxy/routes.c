@@ -113,9 +113,13 @@ static int draft_measure(struct draft *draft, const struct routes_host *hosts, s
 	for (size_t i = 0; i < count; i++) {
 		texts += strlen(hosts[i].name) + 1;
 		for (int s = 0; s < 2; s++) {
-			upstreams += hosts[i].scheme[s].upstreams_count;
-			if (hosts[i].scheme[s].host_header != NULL)
-				texts += strlen(hosts[i].scheme[s].host_header) + 1;
+			const struct routes_target *target = &hosts[i].scheme[s];
+
+			if (!target->present)
+				continue;
+			upstreams += target->upstreams_count;
+			if (target->host_header != NULL)
+				texts += strlen(target->host_header) + 1;
 		}
 	}
 	while (buckets < 2 * count)
