@@ -1,0 +1,90 @@
+/* Documents and patches.  Whatever is taken must print to a text that is taken, prints as itself and is
+ * packed and unpacked as the same; whatever is refused must say where. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/model.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(int holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void check_faults(enum model_result result, const struct model_faults *faults)
+{
+	check((result == MODEL_OK) == (faults->total == 0));
+	check(faults->count <= MODEL_FAULTS_MOST && faults->count <= faults->total);
+	for (size_t i = 0; i < faults->count; i++)
+		check(faults->list[i].path[0] == '\0' || faults->list[i].path[0] == '/');
+}
+
+static void check_packed(const struct model *model)
+{
+	struct tg_error   err;
+	struct model_diff diff;
+	int               fd = model_pack(model, &err);
+	struct model     *other = model_unpack(fd, &err);
+
+	check(other != NULL);
+	check(model_diff(model, other, &diff) == 0 && diff.equal);
+	model_diff_clear(&diff);
+	model_free(other);
+	close(fd);
+}
+
+static void check_model(const struct model *model)
+{
+	struct model *again;
+	size_t        bytes;
+	size_t        same_bytes;
+	char         *text = model_print(model, true, &bytes);
+	char         *same;
+
+	check(model_parse(text, bytes, &again, NULL, NULL) == MODEL_OK);
+	same = model_print(again, true, &same_bytes);
+	check(bytes == same_bytes && memcmp(text, same, bytes) == 0);
+	check_packed(model);
+	model_free(again);
+	free(same);
+	free(text);
+}
+
+/* The input as a patch of itself, and of nothing. */
+static void check_patch(const struct model *model, const char *text, size_t size)
+{
+	struct model *patched;
+
+	if (model_patch(model, text, size, &patched, NULL, NULL) == MODEL_OK)
+		check_model(patched);
+	model_free(patched);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct model_faults faults;
+	static struct model_faults warnings;
+	struct model              *model;
+	struct model              *nothing;
+	const char                *text = (const char *)data;
+	enum model_result          result = model_parse(text, size, &model, &faults, &warnings);
+
+	check_faults(result, &faults);
+	check((result == MODEL_OK) == (model != NULL));
+	if (model != NULL) {
+		check_model(model);
+		check_patch(model, text, size);
+	}
+	check(model_parse("{}", 2, &nothing, NULL, NULL) == MODEL_OK);
+	check_patch(nothing, text, size);
+	model_free(nothing);
+	model_free(model);
+	model_faults_clear(&faults);
+	model_faults_clear(&warnings);
+	return 0;
+}
