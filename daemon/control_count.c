@@ -52,7 +52,6 @@ struct control_count {
 	struct segment  segments[SEGMENTS_MOST];
 	size_t          segments_count;
 	struct event   *tick, *engine_late, *ledger_retry, *sweep;
-	struct entry   *ledger;		/* could not be stored: tried again */
 	uint64_t        look_id;	/* of the MSG_LOOK that waits, 0: none */
 	uint64_t        looks;
 	bool            busy;		/* a sample is being stored */
@@ -136,7 +135,6 @@ void control_count_free(struct control_count *count)
 			event_free(events[i]);
 	for (size_t i = 0; i < count->segments_count; i++)
 		segment_unmap(&count->segments[i]);
-	entry_free(count->ledger);
 	free(count);
 }
 
@@ -382,43 +380,26 @@ static void on_ledger(void *arg)
 	struct channel             *engine = entry->control->engine;
 
 	count_result(count, entry);
-	if (entry->stored == -1 && count->ledger == NULL && engine == entry->engine) {
-		count->ledger = entry;
-		evtimer_add(count->ledger_retry, &wait);
-		return;
-	}
-	if (entry->stored == 0 && engine != NULL && engine == entry->engine) {
+	if (engine != NULL && engine == entry->engine) {
 		const struct msg_ledger_done body = { .id = entry->ledger_id };
 
-		channel_send(engine, MSG_LEDGER_DONE, &body, NULL, 0);
+		if (entry->stored == 0)
+			channel_send(engine, MSG_LEDGER_DONE, &body, NULL, 0);
+		else
+			evtimer_add(count->ledger_retry, &wait);
 	}
 	entry_free(entry);
 }
 
-static void ledger_put(struct control_count *count, struct entry *entry)
-{
-	static const struct timeval wait = { .tv_sec = LEDGER_RETRY_MS / 1000 };
-
-	if (jobs_put(count->control->jobs, run_store, on_ledger, entry) == 0)
-		return;
-	/* The engine has one ledger under way at a time: an older one is of an engine that is gone. */
-	entry_free(count->ledger);
-	count->ledger = entry;
-	evtimer_add(count->ledger_retry, &wait);
-}
-
+/* The same readings must not be stored later: a sample may have passed them by, and an older reading
+ * looks like a counter that began anew.  The engine reads again when it is told the document again. */
 static void on_ledger_retry(evutil_socket_t fd, short what, void *arg)
 {
 	struct control_count *count = arg;
-	struct entry         *entry = count->ledger;
 
 	(void)fd;
 	(void)what;
-	count->ledger = NULL;
-	if (entry != NULL && entry->engine == count->control->engine)
-		ledger_put(count, entry);
-	else
-		entry_free(entry);
+	control_apply_engine(count->control->apply);
 }
 
 void control_count_ledger(struct control_count *count, const struct msg_ledger *body, int fd)
@@ -445,7 +426,11 @@ void control_count_ledger(struct control_count *count, const struct msg_ledger *
 	}
 	memcpy(entry->readings, map, bytes);
 	tg_memfd_unmap(map, bytes);
-	ledger_put(count, entry);
+	if (jobs_put(count->control->jobs, run_store, on_ledger, entry) == 0)
+		return;
+	tg_fail(&entry->err, TG_CODE_LIMIT, "too much is waiting");
+	entry->stored = -1;
+	on_ledger(entry);
 	return;
 
 undo_map:
