@@ -93,9 +93,12 @@ static bool may_delete(struct sweep *s)
 static int delete_records(struct sweep *s)
 {
 	int64_t up_to = s->clock_s - (int64_t)s->store->options.retention_s - 1;
-	int64_t folded = (s->meta.folded >> STORE_ID_BITS) - 1;
-	int64_t key = store_key(up_to < folded ? up_to : folded, STORE_ID_MASK);
-	int     got = key < 0 ? 0 : slice_end(s, STORE_SQL_RECORDS_CUT, &key, 1, &key);
+	int64_t key = up_to < 0 ? -1 : store_key(up_to, STORE_ID_MASK);
+	int     got;
+
+	if (key > s->meta.folded)
+		key = s->meta.folded;
+	got = slice_end(s, STORE_SQL_RECORDS_CUT, &key, 1, &key);
 
 	if (got != 1)
 		return got;

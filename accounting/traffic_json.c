@@ -146,10 +146,11 @@ static void block_bind(struct traffic *t, sqlite3_stmt *statement, struct tg_key
 
 static int block_load(struct traffic *t, struct traffic_text *text, struct tg_error *err)
 {
-	sqlite3_stmt *row = store_db_sql(t->store, t->table->block);
-	struct tg_key peer;
-	int           rows = 0;
-	int           got;
+	sqlite3_stmt      *row = store_db_sql(t->store, t->table->block);
+	struct traffic_who after = { .id = -1 };	/* t->after is bound until the last row is read */
+	struct tg_key      peer;
+	int                rows = 0;
+	int                got;
 
 	t->entities_count = 0;
 	block_bind(t, row, &peer);
@@ -165,8 +166,7 @@ static int block_load(struct traffic *t, struct traffic_text *text, struct tg_er
 			break;
 		}
 		rows++;
-		t->after = entity->who;
-		t->after_any = true;
+		after = entity->who;
 		if (sqlite3_column_type(row, 0) == SQLITE_NULL)
 			continue;	/* sums are all that is left of it */
 		entity->who.id = sqlite3_column_int64(row, 0);
@@ -175,8 +175,11 @@ static int block_load(struct traffic *t, struct traffic_text *text, struct tg_er
 	}
 	if (got == -1)
 		return -1;
-	if (rows > 0)
+	if (rows > 0) {
+		t->after = after;
+		t->after_any = true;
 		return block_scan_begin(t, err);
+	}
 	network_close(t, text);
 	traffic_text_put(text, "},\"traffic\":");
 	traffic_text_sum(text, &t->sum, STORE_PEER);
