@@ -75,18 +75,34 @@ void engine_ledger_last(struct engine *e, const struct engine_network *n, const 
 		add_reading(e, n, booked, have, &have->peers[i], MSG_READING_COUNT);
 }
 
+/* A memory file of all readings, those to be counted first: when two networks swap their keys, a baseline
+ * of one must not come before the last reading of the other. */
+static int pack(const struct engine *e)
+{
+	TG_AUTO_FREE struct tg_part *parts = calloc(e->readings_count, sizeof *parts);
+	struct tg_error              err = { .text = "out of memory for readings" };
+	size_t                       at = 0;
+	int                          fd = -1;
+
+	for (unsigned kind = MSG_READING_COUNT; parts != NULL && kind <= MSG_READING_BASELINE; kind++)
+		for (size_t i = 0; i < e->readings_count; i++)
+			if (e->readings[i].kind == kind)
+				parts[at++] = (struct tg_part){ &e->readings[i], sizeof e->readings[i] };
+	if (parts != NULL)
+		fd = tg_memfd_make("readings", parts, at, &err);
+	if (fd == -1)
+		tg_die("%s", err.text);
+	return fd;
+}
+
 bool engine_ledger_send(struct engine *e)
 {
 	struct msg_ledger ledger = { .id = e->ledger_id + 1, .count = e->readings_count };
-	struct tg_part    part = { .data = e->readings, .bytes = e->readings_count * sizeof *e->readings };
-	struct tg_error   err;
 	bool              sent = false;
 
 	if (e->readings_count > 0 && e->control != NULL) {
-		int fd = tg_memfd_make("readings", &part, 1, &err);
+		int fd = pack(e);
 
-		if (fd == -1)
-			tg_die("%s", err.text);
 		e->ledger_id++;
 		sent = channel_send_taken(e->control, MSG_LEDGER, &ledger, fd) == 0;
 		/* One that is half made has readings older than these: it would count them twice. */
