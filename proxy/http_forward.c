@@ -285,15 +285,12 @@ bool http_forward_is_acme(const struct http_head *head, const char *bytes)
 	size_t      len = head->path.len;
 	size_t      at = sizeof(ACME_PATH) - 1;
 
-	if (len <= at || memcmp(path, ACME_PATH, at) != 0)
+	if (len < at || memcmp(path, ACME_PATH, at) != 0)
 		return false;
-	/* A token is base64url (RFC 8555 §8.3): anything else might lead out of the directory. */
-	for (; at < len; at++) {
-		char c = http_lower(path[at]);
-
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+	/* Nothing that a server could take for the way out of the directory. */
+	for (; at < len && path[at] != '?'; at++)
+		if (path[at] == '%' || path[at] == '\\' || (path[at] == '.' && path[at - 1] == '/'))
 			return false;
-	}
 	return true;
 }
 
