@@ -188,7 +188,8 @@ bool model_fields(struct model_build *b, const struct model_place *place, const 
 	const cJSON *member;
 	size_t       i;
 
-	memset(to, 0, count * sizeof *to);
+	for (i = 0; i < count; i++)
+		to[i] = NULL;
 	if (!cJSON_IsObject(node)) {
 		model_fault(b, place, "must be an object");
 		return false;

@@ -94,7 +94,8 @@ enum model_result model_read_tree(struct model_build *b, const struct cJSON *tre
 void model_build_clear(struct model_build *b);
 /* Reads a text and looks for members that stand twice; *tree is the caller's.  A fault in the text
  * itself gives another result than MODEL_OK, members that stand twice are in b->found. */
-enum model_result model_parse_tree(struct model_build *b, const char *text, size_t bytes, struct cJSON **tree);
+enum model_result model_parse_tree(struct model_build *b, const char *text, size_t bytes,
+                                   struct cJSON **tree);
 
 /* The `peers` member of a network: leaves their ranges in b->ranges, sorted. */
 void model_read_peers(struct model_build *b, const struct model_place *place, const struct cJSON *node,

@@ -2,6 +2,7 @@
  * sorted: one walk over both sides side by side is enough. */
 #include "base/model_build.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,29 +70,34 @@ static bool diff_peer(struct diff *d, const struct model_place *here, const stru
 	return changed;
 }
 
+/* What stands on one side only. */
+static void note_single(struct diff *d, bool is_new, const struct model_place *here,
+                        struct model_tally *tally)
+{
+	note(d, is_new ? MODEL_ADD : MODEL_REMOVE, here);
+	if (is_new)
+		tally->added++;
+	else
+		tally->removed++;
+}
+
 /* Peers of one key, one of the two NULL when only one side has it.  Returns whether they differ. */
 static bool diff_peers_at(struct diff *d, const struct model_place *up, const struct model_peer *a,
                           const struct model_peer *b)
 {
 	char                     key[TG_KEY_TEXT];
 	const struct model_place here = { .up = up, .key = key };
-	struct model_tally      *tally = &d->to->peers;
+	const struct model_peer *some = a != NULL ? a : b;
+	bool                     changed;
 
-	tg_key_print(a != NULL ? &a->public_key : &b->public_key, key);
-	if (a == NULL) {
-		note(d, MODEL_ADD, &here);
-		tally->added++;
+	assert(some != NULL);
+	tg_key_print(&some->public_key, key);
+	if (a == NULL || b == NULL) {
+		note_single(d, a == NULL, &here, &d->to->peers);
 		return true;
 	}
-	if (b == NULL) {
-		note(d, MODEL_REMOVE, &here);
-		tally->removed++;
-		return true;
-	}
-
-	bool changed = diff_peer(d, &here, a, b);
-
-	tally->changed += changed;
+	changed = diff_peer(d, &here, a, b);
+	d->to->peers.changed += changed;
 	return changed;
 }
 
@@ -142,24 +148,21 @@ static bool diff_hosts_at(struct diff *d, const struct model_place *up, const st
 		[MODEL_HTTPS] = "https://",
 		[MODEL_SSH] = "",
 	};
-	const char *name = a != NULL ? model_text(d->before, a->name_at) : model_text(d->after, b->name_at);
-	char        key[MODEL_PATH_MOST];
+	char                     key[MODEL_PATH_MOST];
 	const struct model_place here = { .up = up, .key = key };
-	struct model_tally      *tally = &d->to->hosts;
+	const struct model_host *some = a != NULL ? a : b;
 
-	snprintf(key, sizeof key, "%s%s", schemes[a != NULL ? a->scheme : b->scheme], name);
-	if (a != NULL && b != NULL && !hosts_differ(d, a, b))
-		return false;
-	if (a == NULL) {
-		note(d, MODEL_ADD, &here);
-		tally->added++;
-	} else if (b == NULL) {
-		note(d, MODEL_REMOVE, &here);
-		tally->removed++;
-	} else {
-		note(d, MODEL_CHANGE, &here);
-		tally->changed++;
+	assert(some != NULL);
+	snprintf(key, sizeof key, "%s%s", schemes[some->scheme],
+	         model_text(a != NULL ? d->before : d->after, some->name_at));
+	if (a == NULL || b == NULL) {
+		note_single(d, a == NULL, &here, &d->to->hosts);
+		return true;
 	}
+	if (!hosts_differ(d, a, b))
+		return false;
+	note(d, MODEL_CHANGE, &here);
+	d->to->hosts.changed++;
 	return true;
 }
 
@@ -219,29 +222,38 @@ static bool diff_network(struct diff *d, const struct model_place *here, const s
 	return changed;
 }
 
+static void note_network(struct diff *d, bool is_new, const struct model_place *here,
+                         const struct model_network *network)
+{
+	struct model_diff *to = d->to;
+
+	note(d, is_new ? MODEL_ADD : MODEL_REMOVE, here);
+	if (is_new) {
+		to->added[to->added_count++] = network->port;
+		to->peers.added += network->peers_count;
+		to->hosts.added += network->hosts_count;
+	} else {
+		to->removed[to->removed_count++] = network->port;
+		to->peers.removed += network->peers_count;
+		to->hosts.removed += network->hosts_count;
+	}
+}
+
 /* As diff_peers_at(), for networks. */
 static void diff_networks_at(struct diff *d, const struct model_network *a, const struct model_network *b)
 {
-	char                     port[8];
-	const struct model_place here = { .key = port };
-	struct model_diff       *to = d->to;
+	char                        port[8];
+	const struct model_place    here = { .key = port };
+	const struct model_network *some = a != NULL ? a : b;
 
-	snprintf(port, sizeof port, "%u", a != NULL ? a->port : b->port);
-	if (a == NULL) {
-		to->added[to->added_count++] = b->port;
-		to->peers.added += b->peers_count;
-		to->hosts.added += b->hosts_count;
-		note(d, MODEL_ADD, &here);
-	} else if (b == NULL) {
-		to->removed[to->removed_count++] = a->port;
-		to->peers.removed += a->peers_count;
-		to->hosts.removed += a->hosts_count;
-		note(d, MODEL_REMOVE, &here);
-	} else if (diff_network(d, &here, a, b)) {
-		to->changed[to->changed_count++] = a->port;
-	} else {
-		to->unchanged_count++;
-	}
+	assert(some != NULL);
+	snprintf(port, sizeof port, "%d", some->port);
+	if (a == NULL || b == NULL)
+		note_network(d, a == NULL, &here, some);
+	else if (diff_network(d, &here, a, b))
+		d->to->changed[d->to->changed_count++] = a->port;
+	else
+		d->to->unchanged_count++;
 }
 
 static int make_room(struct model_diff *to, size_t before, size_t after)
@@ -250,14 +262,19 @@ static int make_room(struct model_diff *to, size_t before, size_t after)
 	to->changed = model_alloc((after + 1) * sizeof *to->changed);
 	to->removed = model_alloc((before + 1) * sizeof *to->removed);
 	to->changes = model_alloc(MODEL_CHANGES_MOST * sizeof *to->changes);
-	return to->added == NULL || to->changed == NULL || to->removed == NULL || to->changes == NULL ? -1 : 0;
+	if (to->added == NULL || to->changed == NULL || to->removed == NULL || to->changes == NULL)
+		return -1;
+	return 0;
 }
 
 int model_diff(const struct model *before, const struct model *after, struct model_diff *to)
 {
-	static const struct model nothing;
-	struct diff               d = { .before = before != NULL ? before : &nothing, .after = after, .to = to };
+	static struct model_network none;
+	static const struct model   nothing = { .networks = &none };
+	struct diff                 d = { .before = before, .after = after, .to = to };
 
+	if (before == NULL)
+		d.before = &nothing;
 	memset(to, 0, sizeof *to);
 	to->equal = true;
 	if (make_room(to, d.before->networks_count, after->networks_count) == -1) {
@@ -265,22 +282,21 @@ int model_diff(const struct model *before, const struct model *after, struct mod
 		return -1;
 	}
 
-	size_t i = 0;
-	size_t j = 0;
+	const struct model_network *a = d.before->networks;
+	const struct model_network *b = after->networks;
+	const struct model_network *a_end = a + d.before->networks_count;
+	const struct model_network *b_end = b + after->networks_count;
 
-	while ((i < d.before->networks_count || j < after->networks_count) && !d.no_memory) {
-		const struct model_network *a = i < d.before->networks_count ? &d.before->networks[i] : NULL;
-		const struct model_network *b = j < after->networks_count ? &after->networks[j] : NULL;
+	while ((a < a_end || b < b_end) && !d.no_memory) {
+		int order;
 
-		if (a != NULL && b != NULL && a->port != b->port) {
-			if (a->port < b->port)
-				b = NULL;
-			else
-				a = NULL;
-		}
-		diff_networks_at(&d, a, b);
-		i += a != NULL;
-		j += b != NULL;
+		if (a == a_end || b == b_end)
+			order = a == a_end ? 1 : -1;
+		else
+			order = (a->port > b->port) - (a->port < b->port);
+		diff_networks_at(&d, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
+		a += order <= 0;
+		b += order >= 0;
 	}
 	if (d.no_memory) {
 		model_diff_clear(to);

@@ -77,7 +77,8 @@ static void read_name(struct model_build *b, const struct model_place *up, const
 	if (!cJSON_IsString(node))
 		model_fault(b, &here, "must be a string");
 	else if (!is_label(node->valuestring))
-		model_fault(b, &here, "must be 1 to %d characters, none of them a control character", NAME_MOST);
+		model_fault(b, &here, "must be 1 to %d characters, none of them a control character",
+		            NAME_MOST);
 	else
 		network->name_at = model_add_text(b, node->valuestring);
 }
@@ -131,13 +132,15 @@ static void read_address(struct model_build *b, const struct model_place *up, co
 
 	network->addresses_first = (uint32_t)b->model->cidrs_count;
 	if (!cJSON_IsArray(node) || node->child == NULL) {
-		model_fault(b, &here, node == NULL ? "is required" : "must be an array of one address or more");
+		model_fault(b, &here, node == NULL ? "is required" :
+		            "must be an array of one address or more");
 		return;
 	}
 	cJSON_ArrayForEach(element, node) {
-		const struct model_place place = { .up = &here, .index = index++ };
+		const struct model_place place = { .up = &here, .index = index };
 		struct tg_cidr           cidr;
 
+		index++;
 		if (!cJSON_IsString(element) || !tg_cidr_read(element->valuestring, &cidr)) {
 			model_fault(b, &place, "must be an IP address with a prefix length");
 			continue;
@@ -196,7 +199,8 @@ static void read_network(struct model_build *b, const struct network_item *item)
 	if (networks == NULL)
 		return;
 	m->networks = networks;
-	nodes = model_grow(b, b->network_nodes, m->networks_count, &b->network_nodes_room, sizeof *nodes);
+	nodes = model_grow(b, b->network_nodes, m->networks_count, &b->network_nodes_room,
+	                   sizeof(const cJSON *));
 	if (nodes == NULL)
 		return;
 	b->network_nodes = nodes;
@@ -242,7 +246,9 @@ static int public_key_order(const void *a, const void *b, void *arg)
 	const uint32_t             *one = a;
 	const uint32_t             *two = b;
 	const struct model_network *networks = arg;
-	int order = memcmp(networks[*one].public_key.bytes, networks[*two].public_key.bytes, TG_KEY_BYTES);
+	int                         order;
+
+	order = memcmp(networks[*one].public_key.bytes, networks[*two].public_key.bytes, TG_KEY_BYTES);
 
 	return order != 0 ? order : (*one > *two) - (*one < *two);
 }

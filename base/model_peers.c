@@ -24,7 +24,8 @@ struct peer_item {
 
 static bool note_range(struct model_build *b, const struct tg_cidr *range, const cJSON *peer, size_t index)
 {
-	struct model_range *ranges = model_grow(b, b->ranges, b->ranges_count, &b->ranges_room, sizeof *ranges);
+	struct model_range *ranges = model_grow(b, b->ranges, b->ranges_count, &b->ranges_room,
+	                                        sizeof *ranges);
 
 	if (ranges == NULL)
 		return false;
@@ -123,7 +124,8 @@ static void check_ranges(struct model_build *b, const struct model_place *peers)
 		const struct model_place  here = { .up = &ips, .index = r->index };
 
 		if (model_cidr_order(&r[-1].range, &r->range) == 0)
-			model_fault(b, &here, "%s stands twice in this network", tg_cidr_print(&r->range, text));
+			model_fault(b, &here, "%s stands twice in this network", tg_cidr_print(&r->range,
+			                                                                       text));
 	}
 }
 

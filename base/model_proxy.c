@@ -149,9 +149,10 @@ static void read_upstreams(struct model_build *b, const struct model_place *here
 		return;
 	}
 	cJSON_ArrayForEach(element, node) {
-		const struct model_place place = { .up = here, .index = index++ };
+		const struct model_place place = { .up = here, .index = index };
 		struct tg_endpoint       upstream;
 
+		index++;
 		if (!cJSON_IsString(element) || !tg_endpoint_read(element->valuestring, &upstream)) {
 			model_fault(b, &place, "must be IP:port or [IPv6]:port");
 			continue;
@@ -272,7 +273,8 @@ static void read_ssh(struct model_build *b, const struct model_place *place, con
 
 static void note_claim(struct model_build *b, const struct host_item *item)
 {
-	struct model_claim *claims = model_grow(b, b->claims, b->claims_count, &b->claims_room, sizeof *claims);
+	struct model_claim *claims = model_grow(b, b->claims, b->claims_count, &b->claims_room,
+	                                        sizeof *claims);
 
 	if (claims == NULL)
 		return;

@@ -93,10 +93,11 @@ void model_unique(struct model_build *b, const struct model_place *place, struct
 			unique_few(b, place, node);
 	}
 	cJSON_ArrayForEach(member, node) {
-		const struct model_place here = { .up = place, .key = member->string, .index = index++ };
+		const struct model_place here = { .up = place, .key = member->string, .index = index };
 
 		if (b->no_memory)
 			return;
 		model_unique(b, &here, member);
+		index++;
 	}
 }

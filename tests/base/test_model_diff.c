@@ -59,9 +59,11 @@ END_TEST
 
 START_TEST(networks_come_and_go_whole)
 {
-	struct model_diff diff = diff_of("{'1':" NETWORK(PRIVATE_1, ",'peers':{'" PUBLIC_2 "':{'allowed_ips':[]}}")
+	struct model_diff diff = diff_of("{'1':" NETWORK(PRIVATE_1, ",'peers':{'" PUBLIC_2
+	                                                 "':{'allowed_ips':[]}}")
 	                                 ",'3':" NETWORK(PRIVATE_3, "") "}",
-	                                 "{'2':" NETWORK(PRIVATE_2, ",'peers':{'" PUBLIC_1 "':{'allowed_ips':[]},'"
+	                                 "{'2':" NETWORK(PRIVATE_2, ",'peers':{'" PUBLIC_1
+	                                                 "':{'allowed_ips':[]},'"
 	                                 PUBLIC_3 "':{'allowed_ips':[]}},'proxy':{'https://a':['10.0.0.2:1'],"
 	                                 "'http://a':['10.0.0.2:1'],'ssh://a':1}")
 	                                 ",'3':" NETWORK(PRIVATE_3, "") "}");
@@ -92,9 +94,11 @@ START_TEST(each_field_of_a_network_is_named)
 	changes(DOCUMENT(",'name':'a'"), DOCUMENT(""), MODEL_REMOVE, "/51820/name");
 	changes(DOCUMENT(""), DOCUMENT(",'mtu':1300"), MODEL_CHANGE, "/51820/mtu");
 	changes(DOCUMENT(""), "{'51820':" NETWORK(PRIVATE_2, "") "}", MODEL_CHANGE, "/51820/private_key");
-	changes(DOCUMENT(""), "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/17']}}", MODEL_CHANGE,
+	changes(DOCUMENT(""), "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/17']}}",
+	        MODEL_CHANGE,
 	        "/51820/address");
-	changes(DOCUMENT(""), "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16','fd00::1/64']}}",
+	changes(DOCUMENT(""), "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16',"
+	        "'fd00::1/64']}}",
 	        MODEL_CHANGE, "/51820/address");
 }
 END_TEST
@@ -111,7 +115,8 @@ START_TEST(each_field_of_a_peer_is_named)
 	        PEER_PATH "/endpoint");
 	changes(PEER("'allowed_ips':[]"), PEER("'allowed_ips':[],'persistent_keepalive':0"), MODEL_CHANGE,
 	        PEER_PATH "/persistent_keepalive");
-	changes(PEER("'allowed_ips':[]"), PEER("'allowed_ips':[],'preshared_key':'" PRIVATE_3 "'"), MODEL_CHANGE,
+	changes(PEER("'allowed_ips':[]"), PEER("'allowed_ips':[],'preshared_key':'" PRIVATE_3 "'"),
+	        MODEL_CHANGE,
 	        PEER_PATH "/preshared_key");
 }
 END_TEST
@@ -139,8 +144,10 @@ END_TEST
 
 START_TEST(schemes_of_one_name_are_told_apart)
 {
-	struct model_diff diff = diff_of(DOCUMENT(",'proxy':{'http://a':['10.0.0.2:1'],'https://b':['10.0.0.2:1']}"),
-	                                 DOCUMENT(",'proxy':{'https://a':['10.0.0.2:1'],'https://b':['10.0.0.2:2']}"));
+	struct model_diff diff = diff_of(DOCUMENT(",'proxy':{'http://a':['10.0.0.2:1'],"
+	                                          "'https://b':['10.0.0.2:1']}"),
+	                                 DOCUMENT(",'proxy':{'https://a':['10.0.0.2:1'],"
+	                                          "'https://b':['10.0.0.2:2']}"));
 
 	ck_assert_uint_eq(diff.changes_count, 3);
 	ck_assert_str_eq(diff.changes[0].path, "/51820/proxy/http:~1~1a");
@@ -177,7 +184,8 @@ START_TEST(the_first_thousand_changes_are_kept)
 	struct model     *after;
 	struct model_diff diff;
 
-	at = (size_t)sprintf(text, "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16'],'proxy':{");
+	at = (size_t)sprintf(text, "{'51820':{'private_key':'" PRIVATE_1
+	                     "','address':['10.0.0.1/16'],'proxy':{");
 	for (int i = 0; i < 1001; i++)
 		at += (size_t)sprintf(text + at, "%s'http://h%04d':['10.0.0.2:1']", i > 0 ? "," : "", i);
 	sprintf(text + at, "}}}");
@@ -195,7 +203,8 @@ END_TEST
 
 START_TEST(comparing_without_memory_says_so)
 {
-	struct model *after = document_read("{'1':" NETWORK(PRIVATE_1, "") ",'2':" NETWORK(PRIVATE_2, "") "}", NULL);
+	struct model *after = document_read("{'1':" NETWORK(PRIVATE_1, "") ",'2':" NETWORK(PRIVATE_2, "") "}",
+	                                    NULL);
 	bool          failed = true;
 
 	for (size_t good = 0; failed; good++) {

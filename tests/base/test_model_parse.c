@@ -50,7 +50,8 @@ START_TEST(what_is_no_json_is_told_from_what_breaks_a_rule)
 	model_faults_clear(&faults);
 	ck_assert_int_eq(parse("", &model, &faults), MODEL_NOT_JSON);
 	model_faults_clear(&faults);
-	document_refused("[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "", "line 1, column 17: nested deeper than 16");
+	document_refused("[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "", "line 1,"
+	                 " column 17: nested deeper than 16");
 	document_refused("{'\\u0000':1}", "", "line 1, column 9: \\u0000 is not allowed");
 }
 END_TEST
@@ -78,7 +79,8 @@ START_TEST(unknown_keys_are_refused)
 	document_refused(DOCUMENT(",'MTU':1420"), "/51820/MTU", "unknown key");
 	document_refused(DOCUMENT(",'a/b~c':0"), "/51820/a~1b~0c", "unknown key");
 	document_refused(DOCUMENT(",'':0"), "/51820/", "unknown key");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'name':'x'")), "/51820/peers/" PUBLIC_3 "/name",
+	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'name':'x'")), "/51820/peers/" PUBLIC_3
+	                 "/name",
 	                 "unknown key");
 }
 END_TEST
@@ -112,10 +114,27 @@ END_TEST
 
 START_TEST(a_name_is_up_to_63_characters)
 {
-	document_taken(DOCUMENT(",'name':'Z\xc3\xbcrich / \\\\\\u0022'"), "'name': 'Z\xc3\xbcrich / \\\\\\'',");
-	document_taken(DOCUMENT(",'name':'0123456789012345678901234567890123456789012345678901234567890\xc3\xa9"
+	document_taken(DOCUMENT(",'name':'Z\xc3\xbcrich / \\\\\\u0022'"),
+	               "'name': 'Z\xc3\xbcrich / \\\\\\'',");
+	document_taken(DOCUMENT(","
+	                       
+	                       
+	                       
+	                       
+	                       
+	                       
+	                       
+	                        "'name':'0123456789012345678901234567890123456789012345678901234567890\xc3\xa9"
 	                        "\xc3\xa9'"), NULL);
-	document_refused(DOCUMENT(",'name':'0123456789012345678901234567890123456789012345678901234567890123'"),
+	document_refused(DOCUMENT(","
+	                         
+	                         
+	                         
+	                         
+	                         
+	                         
+	                         
+	                          "'name':'0123456789012345678901234567890123456789012345678901234567890123'"),
 	                 "/51820/name", "must be 1 to 63 characters, none of them a control character");
 	document_refused(DOCUMENT(",'name':''"), "/51820/name",
 	                 "must be 1 to 63 characters, none of them a control character");
@@ -179,7 +198,8 @@ END_TEST
 
 START_TEST(addresses_are_kept_with_their_host_bits)
 {
-	document_taken("{'1':{'private_key':'" PRIVATE_1 "','address':['FD00:1:0::1/64','10.0.0.1/16','10.0.0.1/16',"
+	document_taken("{'1':{'private_key':'" PRIVATE_1 "','address':['FD00:1:0::1/64','10.0.0.1/16',"
+	               "'10.0.0.1/16',"
 	               "'10.0.0.9']}}", "'address': ['10.0.0.1/16', '10.0.0.9/32', 'fd00:1::1/64']");
 }
 END_TEST
@@ -207,7 +227,8 @@ END_TEST
 START_TEST(networks_may_overlap)
 {
 	document_taken("{'1':" NETWORK(PRIVATE_1, ",'peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.2']}}")
-	               ",'2':" NETWORK(PRIVATE_2, ",'peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.2']}}") "}",
+	               ",'2':" NETWORK(PRIVATE_2, ",'peers':{'" PUBLIC_3
+	                               "':{'allowed_ips':['10.0.0.2']}}") "}",
 	               NULL);
 }
 END_TEST
@@ -251,7 +272,8 @@ START_TEST(a_peers_key_is_32_bytes_and_not_the_networks_own)
 	                 "is the network's own public key");
 	/* A slash in base64 is escaped in the pointer. */
 	document_refused(PEERS(PEER("GGoxoXXQ3P5IXpb33/uSwdl8Zqx2WoU8I0M9WogY1Hw=", "")),
-	                 "/51820/peers/GGoxoXXQ3P5IXpb33~1uSwdl8Zqx2WoU8I0M9WogY1Hw=/allowed_ips", "is required");
+	                 "/51820/peers/GGoxoXXQ3P5IXpb33~1uSwdl8Zqx2WoU8I0M9WogY1Hw=/allowed_ips",
+	                 "is required");
 	document_refused(PEERS("'" PUBLIC_3 "':null"), "/51820/peers/" PUBLIC_3, "must be an object");
 	document_refused(DOCUMENT(",'peers':[]"), "/51820/peers", "must be an object");
 	document_refused(DOCUMENT(",'peers':null"), "/51820/peers", "must be an object");
@@ -260,18 +282,22 @@ END_TEST
 
 START_TEST(ranges_lose_their_host_bits)
 {
-	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.1.2.3/8','10.0.0.2','FD00::5/64','fd00::2','0.0.0.0/0']")),
-	               "'allowed_ips': ['0.0.0.0/0', '10.0.0.0/8', '10.0.0.2/32', 'fd00::/64', 'fd00::2/128']");
+	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.1.2.3/8','10.0.0.2','FD00::5/64','fd00::2',"
+	                          "'0.0.0.0/0']")),
+	               "'allowed_ips': ['0.0.0.0/0', '10.0.0.0/8', '10.0.0.2/32', 'fd00::/64',"
+	               " 'fd00::2/128']");
 }
 END_TEST
 
 START_TEST(a_range_stands_once_in_a_network)
 {
 	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.0.0.0/24','10.1.0.0/16','10.0.0.7/24']")),
-	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/2", "10.0.0.0/24 stands twice in this network");
+	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/2",
+	                 "10.0.0.0/24 stands twice in this network");
 	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':['fd00::2']") ","
 	                       PEER(PUBLIC_2, "'allowed_ips':['10.0.0.2','fd00::2/128']")),
-	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/0", "fd00::2/128 stands twice in this network");
+	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/0",
+	                 "fd00::2/128 stands twice in this network");
 	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.0.0.0/24']") ","
 	                     PEER(PUBLIC_2, "'allowed_ips':['10.0.0.0/25','10.0.0.0/23']")), NULL);
 }
@@ -310,7 +336,8 @@ END_TEST
 START_TEST(an_endpoint_is_an_address_with_a_port)
 {
 	static const char *const bad[] = { "''", "'203.0.113.5'", "'203.0.113.5:0'", "'203.0.113.5:65536'",
-		                           "'203.0.113.5:080'", "'fd00::1:80'", "'[fd00::1]'", "'host:80'", "80",
+		                           "'203.0.113.5:080'", "'fd00::1:80'", "'[fd00::1]'", "'host:80'",
+		                           "80",
 		                           "false" };
 
 	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'endpoint':'203.0.113.5:51820'")),
@@ -429,7 +456,8 @@ START_TEST(a_document_that_would_outgrow_the_limit_is_refused)
 	size_t              at;
 
 	ck_assert_ptr_nonnull(text);
-	at = (size_t)sprintf(text, "{\"1\":{\"private_key\":\"" PRIVATE_1 "\",\"address\":[\"10.0.0.1/8\"],\"peers\":{");
+	at = (size_t)sprintf(text, "{\"1\":{\"private_key\":\"" PRIVATE_1
+	                     "\",\"address\":[\"10.0.0.1/8\"],\"peers\":{");
 	for (size_t i = 0; i < peers; i++) {
 		struct tg_key key = { .bytes = { 1, (uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16) } };
 		char          base64[TG_KEY_TEXT];
@@ -447,7 +475,8 @@ END_TEST
 
 START_TEST(networks_and_peers_are_found)
 {
-	struct model *model = document_read("{'2':" NETWORK(PRIVATE_1, ",'peers':{'" PUBLIC_3 "':{'allowed_ips':[]},'"
+	struct model *model = document_read("{'2':" NETWORK(PRIVATE_1, ",'peers':{'" PUBLIC_3
+	                                                    "':{'allowed_ips':[]},'"
 	                                    PUBLIC_2 "':{'allowed_ips':['10.0.0.2']}}") ",'1':"
 	                                    NETWORK(PRIVATE_2, "") "}", NULL);
 	const struct model_network *network = model_find(model, 2);
@@ -493,7 +522,8 @@ END_TEST
 START_TEST(parsing_without_memory_says_so)
 {
 	char *good_text = document_text(PEERS(PEER(PUBLIC_2, "'allowed_ips':['10.0.0.2']")) "\n");
-	char *bad_text = document_text("{'1':" NETWORK(PRIVATE_2, ",'name':'n','x':1,'proxy':{'https://a':['10.9.9.9:1'],"
+	char *bad_text = document_text("{'1':" NETWORK(PRIVATE_2, ",'name':'n','x':1,"
+	                                               "'proxy':{'https://a':['10.9.9.9:1'],"
 	                               "'http://a':{'upstreams':[],'host_header':'b'},'ssh://x':{}}") "}");
 
 	for (int i = 0; i < 2; i++) {
@@ -514,7 +544,8 @@ START_TEST(parsing_without_memory_says_so)
 			model_faults_clear(&warnings);
 			ck_assert_uint_eq(failing_held(), 0);
 			failed = failing_end();
-			ck_assert_int_eq(result, failed ? MODEL_NO_MEMORY : i == 0 ? MODEL_OK : MODEL_INVALID);
+			ck_assert_int_eq(result,
+			                 failed ? MODEL_NO_MEMORY : i == 0 ? MODEL_OK : MODEL_INVALID);
 			ck_assert_uint_lt(good, 1000);
 		}
 	}

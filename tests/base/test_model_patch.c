@@ -87,7 +87,8 @@ START_TEST(fields_are_set_and_taken_back)
 	gives("{'1':{'peers':{'" PUBLIC_2 "':{'endpoint':null,'preshared_key':null}}}}",
 	      ONE(FIELDS, "'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']}", HTTP "," HTTPS "," SSH));
 	gives("{'1':{'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.9','10.0.0.8']}}}}",
-	      ONE(FIELDS, "'" PUBLIC_2 "':{'allowed_ips':['10.0.0.9','10.0.0.8']" KEYS "}", HTTP "," HTTPS "," SSH));
+	      ONE(FIELDS, "'" PUBLIC_2 "':{'allowed_ips':['10.0.0.9','10.0.0.8']" KEYS "}", HTTP "," HTTPS
+	          "," SSH));
 }
 END_TEST
 
@@ -102,8 +103,10 @@ END_TEST
 
 START_TEST(what_is_new_is_added)
 {
-	gives("{'1':{'peers':{'" PUBLIC_3 "':{'allowed_ips':[],'endpoint':null}},'proxy':{'https://b':['10.0.0.2:3']}}}",
-	      ONE(FIELDS, PEER ",'" PUBLIC_3 "':{'allowed_ips':[]}", HTTP "," HTTPS "," SSH ",'https://b':['10.0.0.2:3']"));
+	gives("{'1':{'peers':{'" PUBLIC_3 "':{'allowed_ips':[],'endpoint':null}},"
+	      "'proxy':{'https://b':['10.0.0.2:3']}}}",
+	      ONE(FIELDS, PEER ",'" PUBLIC_3 "':{'allowed_ips':[]}", HTTP "," HTTPS "," SSH
+	          ",'https://b':['10.0.0.2:3']"));
 	gives("{'1':null,'3':" NETWORK(PRIVATE_3, ",'mtu':null") "}",
 	      "{'2':" NETWORK(PRIVATE_2, "") ",'3':" NETWORK(PRIVATE_3, "") "}");
 }
@@ -114,7 +117,8 @@ START_TEST(keys_are_normalised_before_merging)
 	gives("{'1':{'proxy':{'HTTP://A.Example:80/':null}}}", ONE(FIELDS, PEER, HTTPS "," SSH));
 	gives("{'1':{'proxy':{'https://A.example.:443/':['10.0.0.2:9']}}}",
 	      ONE(FIELDS, PEER, HTTP "," SSH ",'https://a.example':['10.0.0.2:9']"));
-	is_refused("{'1':{'proxy':{'https://a.example':null,'https://A.example':['10.0.0.2:9']}}}", MODEL_INVALID,
+	is_refused("{'1':{'proxy':{'https://a.example':null,'https://A.example':['10.0.0.2:9']}}}",
+	           MODEL_INVALID,
 	           "/1/proxy/https:~1~1a.example", "stands twice");
 }
 END_TEST
@@ -122,9 +126,11 @@ END_TEST
 START_TEST(an_array_replaces_the_upstreams_alone)
 {
 	gives("{'1':{'proxy':{'http://a.example':['10.0.0.3:3']}}}",
-	      ONE(FIELDS, PEER, HTTPS "," SSH ",'http://a.example':{'upstreams':['10.0.0.3:3'],'max_connections':7}"));
+	      ONE(FIELDS, PEER, HTTPS "," SSH ",'http://a.example':{'upstreams':['10.0.0.3:3'],"
+	          "'max_connections':7}"));
 	gives("{'1':{'proxy':{'https://a.example':{'proxy_protocol':'v2'}}}}",
-	      ONE(FIELDS, PEER, HTTP "," SSH ",'https://a.example':{'upstreams':['10.0.0.2:1'],'proxy_protocol':'v2'}"));
+	      ONE(FIELDS, PEER, HTTP "," SSH ",'https://a.example':{'upstreams':['10.0.0.2:1'],"
+	          "'proxy_protocol':'v2'}"));
 	gives("{'1':{'proxy':{'http://a.example':{'max_connections':null}}}}",
 	      ONE(FIELDS, PEER, HTTPS "," SSH ",'http://a.example':['10.0.0.2:2']"));
 	/* What is kept for others is an array as any. */
@@ -175,7 +181,8 @@ START_TEST(patching_without_memory_says_so)
 {
 	struct model *active = document_read(ACTIVE, NULL);
 	char         *text = document_text("{'3':" NETWORK(PRIVATE_3, "") ",'1':{'mtu':null,'proxy':"
-	                                   "{'HTTP://A.example':['10.0.0.2:9'],'https://b':{'upstreams':['10.0.0.2:1']},"
+	                                   "{'HTTP://A.example':['10.0.0.2:9'],"
+	                                   "'https://b':{'upstreams':['10.0.0.2:1']},"
 	                                   "'https://a.example':null}}}");
 	bool          failed = true;
 

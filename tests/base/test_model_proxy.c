@@ -159,7 +159,8 @@ START_TEST(a_name_under_anothers_wildcard_is_refused)
 	document_refused(TWO("'http://b.a.example':" UP, "'https://*.a.example':" UP),
 	                 "/1/proxy/http:~1~1b.a.example", "is under *.a.example of network 2");
 	/* A wildcard is one label: these two are not under it. */
-	document_taken(TWO("'https://*.a.example':" UP, "'https://c.b.a.example':" UP ",'https://a.example':" UP),
+	document_taken(TWO("'https://*.a.example':" UP, "'https://c.b.a.example':" UP
+	                   ",'https://a.example':" UP),
 	               NULL);
 	document_taken(TWO("'https://*.a.example':" UP, "'https://*.b.a.example':" UP), NULL);
 	/* Within a network the exact name wins. */
@@ -184,7 +185,8 @@ START_TEST(upstreams_are_addresses_with_ports)
 	document_refused(PROXY("'https://a':['git:443']"), "/51820/proxy/https:~1~1a/0", bad);
 	document_refused(PROXY("'https://a':['fd00::2:443']"), "/51820/proxy/https:~1~1a/0", bad);
 	document_refused(PROXY("'https://a':[443]"), "/51820/proxy/https:~1~1a/0", bad);
-	document_refused(PROXY("'https://a':{'upstreams':['x']}"), "/51820/proxy/https:~1~1a/upstreams/0", bad);
+	document_refused(PROXY("'https://a':{'upstreams':['x']}"), "/51820/proxy/https:~1~1a/upstreams/0",
+	                 bad);
 	document_refused(PROXY("'https://a':{}"), "/51820/proxy/https:~1~1a/upstreams", "is required");
 	document_refused(PROXY("'https://a':{'upstreams':[]}"), "/51820/proxy/https:~1~1a/upstreams",
 	                 "must be an array of one upstream or more");
@@ -197,7 +199,8 @@ END_TEST
 START_TEST(an_object_with_upstreams_only_becomes_an_array)
 {
 	document_taken(PROXY("'https://a':{'upstreams':" UP ",'proxy_protocol':null,'max_connections':null,"
-	                     "'redirect_to_https':false,'host_header':null}"), "'https://a': ['10.0.0.2:80']");
+	                     "'redirect_to_https':false,'host_header':null}"),
+	                     "'https://a': ['10.0.0.2:80']");
 }
 END_TEST
 
@@ -218,7 +221,8 @@ END_TEST
 
 START_TEST(max_connections_has_limits)
 {
-	document_taken(PROXY("'https://a':{'upstreams':" UP ",'max_connections':1}"), "'max_connections': 1 }");
+	document_taken(PROXY("'https://a':{'upstreams':" UP ",'max_connections':1}"),
+	               "'max_connections': 1 }");
 	document_taken(PROXY("'https://a':{'upstreams':" UP ",'max_connections':4294967294}"),
 	               "'max_connections': 4294967294");
 	document_refused(PROXY("'https://a':{'upstreams':" UP ",'max_connections':0}"),
@@ -263,7 +267,8 @@ START_TEST(a_host_header_is_a_host_and_for_http)
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		char text[512];
 
-		snprintf(text, sizeof text, PROXY("'http://a':{'upstreams':" UP ",'host_header':%s}"), bad[i]);
+		snprintf(text, sizeof text, PROXY("'http://a':{'upstreams':" UP ",'host_header':%s}"),
+		         bad[i]);
 		document_refused(text, "/51820/proxy/http:~1~1a/host_header", "must be a host name or null");
 	}
 }
@@ -291,10 +296,12 @@ START_TEST(upstreams_that_nobody_is_behind_are_warned_of)
 	struct model_faults warnings = { .count = 0 };
 	struct model       *model;
 
-	model = document_read("{'1':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16','fd00::1/64'],'peers':{'"
+	model = document_read("{'1':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16','fd00::1/64'],"
+	                      "'peers':{'"
 	                      PUBLIC_2 "':{'allowed_ips':['10.0.0.2','10.1.0.0/16']},'"
 	                      PUBLIC_3 "':{'allowed_ips':['fd00:1::/32']}},'proxy':{"
-	                      "'https://A':['10.0.0.2:1','10.1.9.9:1','10.0.0.1:1','[fd00:1:2::3]:1','[fd00::1]:1'],"
+	                      "'https://A':['10.0.0.2:1','10.1.9.9:1','10.0.0.1:1','[fd00:1:2::3]:1',"
+	                      "'[fd00::1]:1'],"
 	                      "'https://b':['10.0.0.2:1','10.9.9.9:1'],"
 	                      "'http://C/':{'upstreams':['[fd00::2]:1']}}}}", &warnings);
 	ck_assert_uint_eq(warnings.total, 2);
@@ -313,7 +320,8 @@ START_TEST(a_range_of_everything_holds_every_upstream)
 	struct model       *model;
 
 	model = document_read(DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['0.0.0.0/0']}},"
-	                               "'proxy':{'https://a':['203.0.113.1:1'],'https://b':['[::1]:1']}"), &warnings);
+	                               "'proxy':{'https://a':['203.0.113.1:1'],'https://b':['[::1]:1']}"),
+	                               &warnings);
 	ck_assert_uint_eq(warnings.total, 1);
 	ck_assert_str_eq(warnings.list[0].text, "::1 is in no peer's allowed_ips");
 	model_faults_clear(&warnings);

@@ -14,11 +14,15 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char document[] =
-	"{\"2\":{\"private_key\":\"aNlQlsdHU5SL9g4bJELH38F5lV8pkM1sAI0ajyoBSEI=\",\"address\":[\"10.0.0.1/16\"],"
-	"\"peers\":{\"3ix68B2Fj0zbVx2LOC0Va1RhsIfIQjWSsEuLhNzHQXw=\":{\"allowed_ips\":[\"10.0.0.2\",\"::/0\"]},"
+	"{\"2\":{\"private_key\":\"aNlQlsdHU5SL9g4bJELH38F5lV8pkM1sAI0ajyoBSEI=\","
+	"\"address\":[\"10.0.0.1/16\"],"
+	"\"peers\":{\"3ix68B2Fj0zbVx2LOC0Va1RhsIfIQjWSsEuLhNzHQXw=\":{\"allowed_ips\":[\"10.0.0.2\","
+	"\"::/0\"]},"
 	"\"bn4VRgm7Rplh0LBjV05YzKnFE6vRoqNt47jG94u3qWY=\":{\"allowed_ips\":[],\"endpoint\":\"192.0.2.1:5\"}},"
-	"\"proxy\":{\"http://a\":{\"upstreams\":[\"10.0.0.2:1\",\"[::1]:1\"],\"host_header\":\"b\"},\"ssh://c\":1}},"
-	"\"9\":{\"private_key\":\"OKZGQyal6EJcttis+2YVoAkmY3leRhDDjAymKdMUIng=\",\"address\":[\"fd00::1/64\"],"
+	"\"proxy\":{\"http://a\":{\"upstreams\":[\"10.0.0.2:1\",\"[::1]:1\"],\"host_header\":\"b\"},"
+	"\"ssh://c\":1}},"
+	"\"9\":{\"private_key\":\"OKZGQyal6EJcttis+2YVoAkmY3leRhDDjAymKdMUIng=\","
+	"\"address\":[\"fd00::1/64\"],"
 	"\"name\":\"n\",\"proxy\":{\"https://*.d\":[\"10.0.0.2:1\"]}}}";
 
 static void check(int holds)
