@@ -45,8 +45,8 @@ START_TEST(the_text_is_sorted_and_complete)
 		"    'peers': {\n"
 		"      '" PUBLIC_2 "': { 'preshared_key': '" PRIVATE_3 "', 'allowed_ips': [], "
 		"'endpoint': null, 'persistent_keepalive': 25 },\n"
-		"      '" PUBLIC_3 "': { 'preshared_key': null, 'allowed_ips': ['10.0.0.2/32',"
-		" '10.0.0.3/32'], "
+		"      '" PUBLIC_3 "': { 'preshared_key': null, 'allowed_ips': ['10.0.0.2/32', "
+		"'10.0.0.3/32'], "
 		"'endpoint': '203.0.113.1:5', 'persistent_keepalive': 25 }\n"
 		"    },\n"
 		"    'proxy': {\n"
@@ -138,9 +138,8 @@ static size_t put_network(char *text, unsigned port, unsigned peers)
 	for (unsigned i = 0; i < peers; i++) {
 		struct tg_key peer = { .bytes = { 1, (uint8_t)(i * 167), (uint8_t)(i >> 8), (uint8_t)i } };
 
-		at += (size_t)sprintf(text + at, "%s\"%s\":{\"allowed_ips\":[\"10.%u.%u.2\"]}", i > 0 ?
-		                      "," : "",
-		                      tg_key_print(&peer, base64), i >> 8, i & 255);
+		at += (size_t)sprintf(text + at, "%s\"%s\":{\"allowed_ips\":[\"10.%u.%u.2\"]}",
+		                      i > 0 ? "," : "", tg_key_print(&peer, base64), i >> 8, i & 255);
 	}
 	at += (size_t)sprintf(text + at, "},\"proxy\":{");
 	for (unsigned i = 0; i < peers; i++)
