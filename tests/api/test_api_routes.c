@@ -90,11 +90,13 @@ START_TEST(slash_and_plus_of_a_key_may_be_encoded_or_not)
 	ck_assert_int_eq(find(HEAD_DELETE, "/api/v1/networks/7/peers/" SLASHED), API_ROUTES_FOUND);
 	ck_assert_int_eq(row->action, API_PEER_DELETE);
 	encoded = call.peer;
-	ck_assert_int_eq(find(HEAD_GET, "/api/v1/networks/7/peers//+IBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="),
-	                 API_ROUTES_FOUND);
+	ck_assert_int_eq(
+	        find(HEAD_GET, "/api/v1/networks/7/peers//+IBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="),
+	        API_ROUTES_FOUND);
 	ck_assert(tg_key_equal(&call.peer, &encoded));
-	ck_assert_int_eq(find(HEAD_GET, "/api/v1/networks/7/peers/_-IBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg"),
-	                 API_ROUTES_FOUND);
+	ck_assert_int_eq(
+	        find(HEAD_GET, "/api/v1/networks/7/peers/_-IBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg"),
+	        API_ROUTES_FOUND);
 	ck_assert(tg_key_equal(&call.peer, &encoded));
 }
 END_TEST

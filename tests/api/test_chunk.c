@@ -71,9 +71,9 @@ START_TEST(every_prefix_asks_for_more)
 END_TEST
 
 static const char *const malformed[] = {
-	"\r\n",        "x\r\n",         "-1\r\n",         " 1\r\na\r\n",     "0x1\r\n",
-	"1\n",         "1\r\nab\r\n",   "1\r\na\n",       "1 \r\n",          "fffffffffffffffff\r\n",
-	"1\r\na\r\r",  "0\r\n\n",       "0\r\nA: b\n\r\n", "20000000000\r\n", "1;a\nb\r\n",
+	"\r\n",       "x\r\n",       "-1\r\n",          " 1\r\na\r\n",     "0x1\r\n",
+	"1\n",        "1\r\nab\r\n", "1\r\na\n",        "1 \r\n",          "fffffffffffffffff\r\n",
+	"1\r\na\r\r", "0\r\n\n",     "0\r\nA: b\n\r\n", "20000000000\r\n", "1;a\nb\r\n",
 };
 
 START_TEST(what_is_not_chunked_is_refused)
@@ -81,8 +81,8 @@ START_TEST(what_is_not_chunked_is_refused)
 	char data[64];
 	size_t used;
 
-	ck_assert_msg(read_pieces(malformed[_i], strlen(malformed[_i]), 1, data, &used) == CHUNK_MALFORMED, "%s",
-	              malformed[_i]);
+	ck_assert_msg(read_pieces(malformed[_i], strlen(malformed[_i]), 1, data, &used) == CHUNK_MALFORMED,
+	              "%s", malformed[_i]);
 }
 END_TEST
 
@@ -105,6 +105,7 @@ void test_chunk(TCase *tc)
 {
 	tcase_add_test(tc, any_split_gives_the_same_data);
 	tcase_add_test(tc, every_prefix_asks_for_more);
-	tcase_add_loop_test(tc, what_is_not_chunked_is_refused, 0, (int)(sizeof(malformed) / sizeof(malformed[0])));
+	tcase_add_loop_test(tc, what_is_not_chunked_is_refused, 0,
+	                    (int)(sizeof(malformed) / sizeof(malformed[0])));
 	tcase_add_test(tc, trailers_and_extensions_have_a_limit);
 }

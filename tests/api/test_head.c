@@ -35,11 +35,12 @@ START_TEST(a_head_is_read_with_its_fields)
 {
 	struct head head;
 
-	ck_assert_int_eq(read_text("PATCH /api/v1/config?dry_run=true HTTP/1.1\r\n" HOST
-	                           "authorization:  Bearer abc \t\r\nContent-Length: 17\r\nIF-MATCH: \"x\"\r\n"
-	                           "Expect: 100-Continue\r\nX-Other: a\r\nX-Other: b\r\n\r\nbody",
-	                           &head),
-	                 HEAD_OK);
+	ck_assert_int_eq(
+	        read_text("PATCH /api/v1/config?dry_run=true HTTP/1.1\r\n" HOST
+	                  "authorization:  Bearer abc \t\r\nContent-Length: 17\r\nIF-MATCH: \"x\"\r\n"
+	                  "Expect: 100-Continue\r\nX-Other: a\r\nX-Other: b\r\n\r\nbody",
+	                  &head),
+	        HEAD_OK);
 	ck_assert_int_eq(head.method, HEAD_PATCH);
 	ck_assert_str_eq(head.path, "/api/v1/config");
 	ck_assert_str_eq(head.query, "dry_run=true");
@@ -138,7 +139,8 @@ static const struct {
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 1, 1\r\n\r\n", HEAD_MALFORMED },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\n", HEAD_MALFORMED },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\n", HEAD_MALFORMED },
-	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", HEAD_MALFORMED },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+	  HEAD_MALFORMED },
 	{ "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", HEAD_MALFORMED },
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", HEAD_BAD_CODING },
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n\r\n", HEAD_BAD_CODING },
@@ -166,7 +168,8 @@ START_TEST(an_absolute_target_is_its_path)
 {
 	struct head head;
 
-	ck_assert_int_eq(read_text("GET http://other:80/api/v1/x?y HTTP/1.1\r\n" HOST "\r\n", &head), HEAD_OK);
+	ck_assert_int_eq(read_text("GET http://other:80/api/v1/x?y HTTP/1.1\r\n" HOST "\r\n", &head),
+	                 HEAD_OK);
 	ck_assert_str_eq(head.path, "/api/v1/x");
 	ck_assert_str_eq(head.query, "y");
 }

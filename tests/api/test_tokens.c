@@ -12,7 +12,7 @@ void test_tokens(TCase *tc);
 static struct tokens *read_text(const char *text, struct tg_error *err)
 {
 	size_t bytes = strlen(text);
-	char *copy = malloc(bytes == 0 ? 1 : bytes);	/* without a NUL, for the address sanitizer */
+	char *copy = malloc(bytes == 0 ? 1 : bytes); /* without a NUL, for the address sanitizer */
 	struct tokens *tokens;
 
 	memcpy(copy, text, bytes);
@@ -23,7 +23,8 @@ static struct tokens *read_text(const char *text, struct tg_error *err)
 
 START_TEST(lines_with_and_without_a_scope_are_read)
 {
-	struct tokens *tokens = read_text("# people\nalpha\r\n\n  read\tbeta  \nadmin gamma\n #x\nreadx", NULL);
+	struct tokens *tokens =
+	        read_text("# people\nalpha\r\n\n  read\tbeta  \nadmin gamma\n #x\nreadx", NULL);
 
 	ck_assert_ptr_nonnull(tokens);
 	ck_assert_int_eq(tokens_check(tokens, "Bearer alpha", NULL), TOKENS_ADMIN);
@@ -38,8 +39,15 @@ END_TEST
 START_TEST(nothing_else_is_let_in)
 {
 	struct tokens *tokens = read_text("alpha\nread beta\n", NULL);
-	const char *const wrong[] = { "", " ", "Bearer", "Bearer ", "Bearer alph", "Bearer alphaa", "Bearer read",
-		                      "Basic alpha", "alpha" };
+	const char *const wrong[] = { "",
+		                      " ",
+		                      "Bearer",
+		                      "Bearer ",
+		                      "Bearer alph",
+		                      "Bearer alphaa",
+		                      "Bearer read",
+		                      "Basic alpha",
+		                      "alpha" };
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		ck_assert_msg(tokens_check(tokens, wrong[i], NULL) == TOKENS_NONE, "%s", wrong[i]);
@@ -58,15 +66,9 @@ static const struct {
 	const char *text;
 	const char *says;
 } refused[] = {
-	{ "", "no token" },
-	{ "# only\n\n", "no token" },
-	{ "ok\nread\n", "line 2" },
-	{ "admin", "line 1" },
-	{ "write x\n", "line 1" },
-	{ "a\n\nread x y\n", "line 3" },
-	{ "a\nread a\n", "line 2" },
-	{ "a\nb\x01\n", "line 2" },
-	{ "a\n\xc3\xa4\n", "line 2" },
+	{ "", "no token" },          { "# only\n\n", "no token" }, { "ok\nread\n", "line 2" },
+	{ "admin", "line 1" },       { "write x\n", "line 1" },    { "a\n\nread x y\n", "line 3" },
+	{ "a\nread a\n", "line 2" }, { "a\nb\x01\n", "line 2" },   { "a\n\xc3\xa4\n", "line 2" },
 };
 
 START_TEST(a_bad_file_names_its_line)

@@ -26,8 +26,10 @@ static void on_more(struct api_request *request, void *arg)
 	struct api_server *server = arg;
 
 	if (server->given == server->chunks) {
-		server->held = NULL;
-		api_stream_end(request, true);
+		if (!server->hold_open) {
+			server->held = NULL;
+			api_stream_end(request, true);
+		}
 		return;
 	}
 	memset(chunk, 'x', sizeof(chunk));

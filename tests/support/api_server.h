@@ -30,6 +30,7 @@ struct api_server {
 	struct api_request *held;
 	bool               stream;	/* calls are answered by streams of `chunks` times 64 KiB */
 	unsigned           chunks;
+	bool               hold_open;	/* and not ended */
 	unsigned           given, gone;
 	size_t             waiting_most;
 };
