@@ -26,6 +26,8 @@ struct state;
 #define ENGINE_BACKOFF_MS  1000	/* doubled up to the most */
 #define ENGINE_BACKOFF_MOST_MS 60000
 #define ENGINE_ROUNDS_MOST 4	/* of reading and changing one network before it is called failed */
+#define ENGINE_EVENT_MS	   50	/* one change makes several events: look once */
+#define ENGINE_NSIDS_MOST  (1U << 20)
 #define ENGINE_POLL_MS	   5	/* while a wireguard-go starts */
 #define ENGINE_PORTS	   65536
 
@@ -43,6 +45,7 @@ struct engine_network {
 	struct event        *exited;	/* of wireguard-go */
 	int                  watched;	/* a pidfd of its own for `exited`, -1 */
 	int32_t              watched_pid;
+	uint64_t             watched_cookie;	/* the namespace whose events are told apart */
 	uint64_t             broker_cookie;	/* what the broker has been given, 0: nothing */
 	struct tg_key        public_key;	/* that its counters are booked under */
 	uint32_t             ifindex;
@@ -92,6 +95,8 @@ struct engine {
 	struct event       *names;	/* inotify on NETNS_DIR */
 	struct event       *links;	/* rtnetlink's events of all namespaces */
 	int                 names_fd, links_fd;
+	uint16_t           *nsids;	/* the port of each nsid, 0: none */
+	size_t              nsids_room;
 	struct netns_host   host;
 	struct apply_kernel kernel;
 
@@ -148,6 +153,9 @@ void engine_announce(struct engine *e, bool complete);
 /* engine_watch.c: who tells of drift. */
 void engine_watch_start(struct engine *e);
 void engine_watch_stop(struct engine *e);
-void engine_watch_process(struct engine *e, struct engine_network *n);
+/* The network is settled: its process and its namespace are watched from here on. */
+void engine_watch_network(struct engine *e, struct engine_network *n);
+/* Takes in what has been told until now. */
+void engine_watch_drain(struct engine *e);
 
 #endif

@@ -118,7 +118,7 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
 	n->mtu = have->mtu;
 	n->public_key = want->public_key;
 	n->keyed = true;
-	engine_watch_process(e, n);
+	engine_watch_network(e, n);
 }
 
 /* Reads and plans.  false: it failed, or there is nothing to do; it is settled then. */
@@ -218,6 +218,9 @@ static void plan_next(struct engine *e, struct engine_network *n)
 		return;
 	}
 	n->rounds++;
+	/* What has been told until now the reading that follows shows, and most of it were we ourselves. */
+	engine_watch_drain(e);
+	n->suspect = false;
 	if (plan_network(e, n, &have)) {
 		e->plan_port = n->tenant.port;
 		e->plan_at = 0;

@@ -22,6 +22,8 @@ static int read_once(const struct netns_host *host, const struct wireguard *wire
 	to->pinned = netns_pinned(host, tenant);
 	if (link_read(host, tenant, to, err) != 0)
 		return -1;
+	if (to->link == STATE_LINK_OURS)
+		tenant->ifindex = to->ifindex;
 	if (netns_enter(tenant->ns, err) != 0)
 		return -1;
 	to->sysctls = sysctl_right(tenant, to->link == STATE_LINK_OURS);
@@ -75,6 +77,7 @@ struct apply_kernel apply_kernel_of(const struct netns_host *host)
 		.pin = netns_pin,
 		.sysctls = sysctls_real,
 		.link_delete = link_delete,
+		.link_rename = link_rename,
 		.links = link_change,
 		.wireguard = wireguard_of(host),
 	};
@@ -144,6 +147,8 @@ static enum apply_result carry_out(const struct apply_kernel *kernel, const stru
 		return result_of(kernel->sysctls(host, tenant, err));
 	case STEP_LINK_DELETE:
 		return result_of(kernel->link_delete(tenant, err));
+	case STEP_LINK_RENAME:
+		return result_of(kernel->link_rename(tenant, err));
 	case STEP_LINK_MAKE:
 		return make_link(kernel, host, tenant, plan, err);
 	case STEP_DEVICE:

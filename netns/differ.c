@@ -13,6 +13,7 @@ static const char *const step_names[STEP_KINDS] = {
 	[STEP_NAMESPACE_PIN] = "namespace_name",
 	[STEP_SYSCTLS] = "sysctls",
 	[STEP_LINK_DELETE] = "foreign_link",
+	[STEP_LINK_RENAME] = "link_name",
 	[STEP_LINK_MAKE] = "link",
 	[STEP_DEVICE] = "key_or_port",
 	[STEP_PEER_SET] = "peer",
@@ -341,6 +342,26 @@ static void diff_routes(struct differ *d)
 			add_step(d, STEP_ROUTE_ADD)->cidr = want[i];
 }
 
+static void diff_link(struct differ *d)
+{
+	const struct state *have = d->have;
+
+	if (have->link != STATE_LINK_OURS)
+		add_step(d, STEP_LINK_MAKE);
+	diff_device(d);
+	diff_peers(d);
+	diff_surplus_ranges(d);
+	diff_surplus_peers(d);
+	if (!have->lo_up)
+		add_step(d, STEP_LO_UP);
+	if (have->link == STATE_LINK_OURS && have->mtu != d->want->mtu)
+		add_step(d, STEP_MTU);
+	diff_addresses(d);
+	if (!have->up)
+		add_step(d, STEP_LINK_UP);
+	diff_routes(d);
+}
+
 int differ_plan(const struct model *model, const struct model_network *want, const struct state *have,
                 const struct model *before, struct plan *to)
 {
@@ -357,20 +378,10 @@ int differ_plan(const struct model *model, const struct model_network *want, con
 		add_step(&d, STEP_SYSCTLS);
 	if (have->link == STATE_LINK_OTHER)
 		add_step(&d, STEP_LINK_DELETE);
-	if (have->link != STATE_LINK_OURS)
-		add_step(&d, STEP_LINK_MAKE);
-	diff_device(&d);
-	diff_peers(&d);
-	diff_surplus_ranges(&d);
-	diff_surplus_peers(&d);
-	if (!have->lo_up)
-		add_step(&d, STEP_LO_UP);
-	if (have->link == STATE_LINK_OURS && have->mtu != want->mtu)
-		add_step(&d, STEP_MTU);
-	diff_addresses(&d);
-	if (!have->up)
-		add_step(&d, STEP_LINK_UP);
-	diff_routes(&d);
+	if (have->link != STATE_LINK_OURS && have->renamed)
+		add_step(&d, STEP_LINK_RENAME);
+	else
+		diff_link(&d);
 	if (!d.memory)
 		return 0;
 	plan_clear(to);

@@ -23,6 +23,7 @@ enum step_kind {
 	STEP_NAMESPACE_PIN,
 	STEP_SYSCTLS,
 	STEP_LINK_DELETE,
+	STEP_LINK_RENAME,	/* then the plan ends: what the link has is not known yet */
 	STEP_LINK_MAKE,
 	STEP_DEVICE,		/* flags: STEP_KEY, STEP_PORT */
 	STEP_PEER_SET,		/* flags: STEP_PEER_*; the ranges it names come to this peer */

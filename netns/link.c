@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/attr.h>
@@ -131,6 +132,60 @@ int link_in_host(const struct netns_host *host, const struct tenant *tenant, str
 	return netlink_ask(host->route, link_message(RTM_GETLINK, 0, &head, tenant->link), NULL, NULL, err);
 }
 
+int link_rename(const struct tenant *tenant, struct tg_error *err)
+{
+	struct ifinfomsg     down = { .ifi_family = AF_UNSPEC, .ifi_index = (int)tenant->ifindex, .ifi_change = IFF_UP };
+	struct ifinfomsg     name = { .ifi_family = AF_UNSPEC, .ifi_index = (int)tenant->ifindex };
+	struct netlink_batch batch = { .count = 0 };
+	struct tg_error      why = { .sys = 0 };
+
+	/* Kernels before 6.2 rename no link that is up. */
+	netlink_batch_add(&batch, link_message(RTM_NEWLINK, 0, &down, NULL), 0);
+	netlink_batch_add(&batch, link_message(RTM_NEWLINK, 0, &name, tenant->link), 0);
+	if (netlink_batch_send(&batch, tenant->route, &why) == 0)
+		return 0;
+	return tg_fail_errno(err, why.sys, "cannot rename a link to %s", tenant->link);
+}
+
+static int on_nsid(struct nlmsghdr *head, void *arg)
+{
+	struct nlattr *found = nlmsg_find_attr(head, sizeof(struct rtgenmsg), NETNSA_NSID);
+	int32_t       *nsid = arg;
+
+	if (head->nlmsg_type == RTM_NEWNSID && found != NULL)
+		*nsid = nla_get_s32(found);
+	return 0;
+}
+
+static struct nl_msg *nsid_message(uint16_t type, const struct tenant *tenant)
+{
+	/* Padded: the kernel wants attributes at a multiple of four. */
+	struct {
+		struct rtgenmsg head;
+		uint8_t         zero[3];
+	} body = { .head = { .rtgen_family = AF_UNSPEC } };
+	struct nl_msg *msg = netlink_message(type, 0, &body, sizeof body, NETLINK_SMALL);
+
+	if (msg == NULL || nla_put_u32(msg, NETNSA_FD, (uint32_t)tenant->ns) < 0 ||
+	    (type == RTM_NEWNSID && nla_put_s32(msg, NETNSA_NSID, NETNSA_NSID_NOT_ASSIGNED) < 0)) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+int link_nsid(const struct netns_host *host, const struct tenant *tenant, int32_t *nsid, struct tg_error *err)
+{
+	*nsid = NETNSA_NSID_NOT_ASSIGNED;
+	if (netlink_ask(host->route, nsid_message(RTM_GETNSID, tenant), on_nsid, nsid, err) != 0)
+		return -1;
+	if (*nsid >= 0)
+		return 0;
+	if (netlink_ask(host->route, nsid_message(RTM_NEWNSID, tenant), NULL, NULL, err) != 0)
+		return -1;
+	return netlink_ask(host->route, nsid_message(RTM_GETNSID, tenant), on_nsid, nsid, err);
+}
+
 int link_probe(const char *kind, struct tg_error *err)
 {
 	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
@@ -152,6 +207,7 @@ int link_probe(const char *kind, struct tg_error *err)
 struct reading {
 	const char   *link;
 	const char   *kind;
+	uint32_t      known;	/* the number that the link had when it was last seen */
 	struct state *state;
 };
 
@@ -178,8 +234,11 @@ static int on_link(struct nlmsghdr *head, void *arg)
 		to->lo_up = (info->ifi_flags & IFF_UP) != 0;
 		return 0;
 	}
-	if (attrs[IFLA_IFNAME] == NULL || nla_strcmp(attrs[IFLA_IFNAME], reading->link) != 0)
+	if (attrs[IFLA_IFNAME] == NULL || nla_strcmp(attrs[IFLA_IFNAME], reading->link) != 0) {
+		if ((uint32_t)info->ifi_index == reading->known && kind_is(attrs[IFLA_LINKINFO], reading->kind))
+			to->renamed = true;
 		return 0;
+	}
 	to->link = kind_is(attrs[IFLA_LINKINFO], reading->kind) ? STATE_LINK_OURS : STATE_LINK_OTHER;
 	if (to->link == STATE_LINK_OTHER)
 		return 0;
@@ -251,6 +310,7 @@ int link_read(const struct netns_host *host, const struct tenant *tenant, struct
 	struct reading   reading = {
 		  .link = tenant->link,
 		  .kind = host->wireguard == MSG_WIREGUARD_KERNEL ? "wireguard" : "tun",
+		  .known = tenant->ifindex,
 		  .state = to,
 	};
 	struct nl_msg *msg = netlink_message(RTM_GETLINK, NLM_F_DUMP, &link, sizeof link, NETLINK_SMALL);
@@ -366,6 +426,7 @@ static struct nl_msg *change_message(const struct tenant *tenant, const struct p
 	case STEP_NAMESPACE_PIN:
 	case STEP_SYSCTLS:
 	case STEP_LINK_DELETE:
+	case STEP_LINK_RENAME:
 	case STEP_LINK_MAKE:
 	case STEP_DEVICE:
 	case STEP_PEER_SET:
@@ -410,6 +471,7 @@ static int explain(const struct step *step, const struct plan *plan, int sys, st
 	case STEP_NAMESPACE_PIN:
 	case STEP_SYSCTLS:
 	case STEP_LINK_DELETE:
+	case STEP_LINK_RENAME:
 	case STEP_LINK_MAKE:
 	case STEP_DEVICE:
 	case STEP_PEER_SET:

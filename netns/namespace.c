@@ -100,6 +100,7 @@ void tenant_clear(struct tenant *tenant)
 	tg_close_at(&tenant->pidfd);
 	tenant->pid = 0;
 	tenant->cookie = 0;
+	tenant->ifindex = 0;
 }
 
 int netns_enter(int ns, struct tg_error *err)

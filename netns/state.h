@@ -35,6 +35,7 @@ struct state {
 	bool            up;		/* wg<port> */
 	bool            device;	/* WireGuard answered: the keys, port and peers are known */
 	enum state_link link;
+	bool            renamed;	/* our link is there, under another name */
 	uint32_t        ifindex;
 	uint32_t        mtu;
 	uint16_t        port;	/* that it listens on; 0 when it does not */

@@ -178,7 +178,7 @@ static int userspace_read(const struct netns_host *host, struct tenant *tenant, 
 	size_t             bytes;
 	pid_t              pid = 0;
 
-	if (to->link == STATE_LINK_OTHER)
+	if (to->link == STATE_LINK_OTHER || to->renamed)
 		return 0;
 
 	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, &why);

@@ -174,6 +174,14 @@ static void other_link(struct state *state)
 	state->peers_count = state->addresses_count = state->routes_count = 0;
 }
 
+/* Whatever it has, its peers are not new: a plan that said so would count their bytes twice. */
+static void renamed(struct state *state)
+{
+	other_link(state);
+	state->link = STATE_LINK_NONE;
+	state->renamed = true;
+}
+
 START_TEST(each_drift_is_mended_by_its_own_step)
 {
 	ck_assert_str_eq(steps_after(lose_name), "namespace_name");
@@ -184,6 +192,7 @@ START_TEST(each_drift_is_mended_by_its_own_step)
 	ck_assert_str_eq(steps_after(lose_address), "address");
 	ck_assert_str_eq(steps_after(gain_address), "surplus_address");
 	ck_assert_str_eq(steps_after(gain_peer), "surplus_peer");
+	ck_assert_str_eq(steps_after(renamed), "link_name");
 	ck_assert_str_eq(steps_after(other_link),
 	                 "foreign_link link key_or_port peer address link_up route route");
 }

@@ -117,6 +117,17 @@ static int fake_link_delete(const struct tenant *tenant, struct tg_error *err)
 	return 0;
 }
 
+static int fake_link_rename(const struct tenant *tenant, struct tg_error *err)
+{
+	(void)tenant;
+	ck_assert(fake.state.renamed);
+	if (call(err) != 0)
+		return -1;
+	fake.state.renamed = false;
+	fake.state.link = STATE_LINK_OURS;
+	return 0;
+}
+
 static enum wireguard_result fake_link_make(const struct netns_host *host, struct tenant *tenant,
                                             const struct plan *plan, struct tg_error *err)
 {
@@ -310,6 +321,7 @@ struct apply_kernel fake_kernel_of(void)
 		.pin = fake_pin,
 		.sysctls = fake_sysctls,
 		.link_delete = fake_link_delete,
+		.link_rename = fake_link_rename,
 		.links = fake_links,
 		.wireguard = &fake_wireguard,
 	};
