@@ -435,7 +435,7 @@ static struct nl_msg *change_message(const struct tenant *tenant, const struct p
 	case STEP_KINDS:
 		break;
 	}
-	assert(!"a step of links");
+	assert(false);	/* not a step of links */
 	return NULL;
 }
 
