@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/model_build.h"
-
 #include <cjson/cJSON.h>
+
+#include "base/model_build.h"
 
 void *model_alloc(size_t bytes)
 {

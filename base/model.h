@@ -1,6 +1,8 @@
 /* The configuration document as one plain value: networks sorted by port, what belongs to each in
  * arrays by index and count, texts in one pool.  Read from JSON with every rule of the interface
- * checked, printed as JSON, compared, and packed into a sealed memory file for the engine. */
+ * checked, printed as JSON, compared, and packed into a sealed memory file for the engine.  Of a model
+ * that was read or unpacked no array is NULL, and what belongs to a network or peer follows what belongs
+ * to the one before it. */
 #ifndef TOLLGATE_BASE_MODEL_H
 #define TOLLGATE_BASE_MODEL_H
 
@@ -28,7 +30,7 @@ struct model_network {
 	uint16_t      zero;
 	uint32_t      mtu;
 	uint32_t      name_at;		/* in texts; 0: absent */
-	uint32_t      addresses_first, addresses_count;	/* in cidrs, as written, sorted, no doubles */
+	uint32_t      addresses_first, addresses_count;	/* in cidrs, sorted (memcmp), no doubles */
 	uint32_t      peers_first, peers_count;		/* sorted by public key */
 	uint32_t      hosts_first, hosts_count;		/* sorted by name, then scheme */
 };
@@ -44,7 +46,7 @@ struct model_peer {
 
 struct model_host {
 	uint32_t name_at;		/* lower case; a wildcard begins with "*."; for ssh the whole key */
-	uint32_t host_header_at;	/* 0: as the client sent it */
+	uint32_t host_header_at;	/* a host, perhaps with a port; 0: as the client sent it */
 	uint32_t raw_at;		/* ssh only: its value as JSON text */
 	uint32_t max_connections;	/* MODEL_UNLIMITED: null */
 	uint32_t upstreams_first, upstreams_count;
@@ -85,8 +87,10 @@ void model_faults_clear(struct model_faults *faults);
  * breaks rules (CONFIG_INVALID), or this process's fault. */
 enum model_result { MODEL_OK, MODEL_NOT_JSON, MODEL_INVALID, MODEL_TOO_LARGE, MODEL_NO_MEMORY };
 
-/* Reads a document.  MODEL_OK: *to is the caller's (model_free), `warnings` may have been added to.
- * Else *to is NULL and `faults` says where and why (up to MODEL_FAULTS_MOST, all are looked for). */
+/* Reads a document.  MODEL_OK: *to is the caller's (model_free).  Else *to is NULL and `faults` says where
+ * and why (up to MODEL_FAULTS_MOST, all are looked for); without memory it may hold only some of them.
+ * `faults` and `warnings` are added to, whatever the result, and either may be NULL.  A document whose
+ * canonical text is larger than MODEL_BYTES_MOST is MODEL_TOO_LARGE: it could not be read back. */
 enum model_result model_parse(const char *text, size_t bytes, struct model **to, struct model_faults *faults,
                               struct model_faults *warnings);
 /* JSON Merge Patch (RFC 7396) on the document `active`: keys normalised and proxy values made objects

@@ -55,13 +55,35 @@ static void check_model(const struct model *model)
 	free(text);
 }
 
-/* The input as a patch of itself, and of nothing. */
+/* They differ in nothing exactly when their texts are the same. */
+static void check_diff(const struct model *before, const struct model *after)
+{
+	struct model_diff diff;
+	size_t            bytes[2];
+	char             *texts[2];
+
+	texts[0] = model_print(before, true, &bytes[0]);
+	texts[1] = model_print(after, true, &bytes[1]);
+	check(model_diff(before, after, &diff) == 0);
+	check(diff.equal == (strcmp(texts[0], texts[1]) == 0));
+	check(diff.equal == (diff.changes_count == 0));
+	check(diff.added_count + diff.changed_count + diff.unchanged_count == after->networks_count);
+	check(diff.removed_count + diff.changed_count + diff.unchanged_count == before->networks_count);
+	model_diff_clear(&diff);
+	free(texts[0]);
+	free(texts[1]);
+}
+
+/* The input as a patch of `model`. */
 static void check_patch(const struct model *model, const char *text, size_t size)
 {
 	struct model *patched;
 
-	if (model_patch(model, text, size, &patched, NULL, NULL) == MODEL_OK)
+	if (model_patch(model, text, size, &patched, NULL, NULL) == MODEL_OK) {
 		check_model(patched);
+		check_diff(model, patched);
+		check_diff(patched, model);
+	}
 	model_free(patched);
 }
 
