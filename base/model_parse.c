@@ -290,10 +290,15 @@ static enum model_result check_size(struct model_build *b, size_t bytes_read)
 
 	if (text == NULL)
 		return MODEL_NO_MEMORY;
+
+	bool too_large = bytes > MODEL_BYTES_MOST;
+	bool readable = !too_large && json_scan(text, bytes, NULL) == 0;
+
 	model_release(text);
-	if (bytes <= MODEL_BYTES_MOST)
+	if (readable)
 		return MODEL_OK;
-	model_fault(b, NULL, "is larger than 64 MiB with its defaults filled in");
+	model_fault(b, NULL, "%s with its defaults filled in",
+	            too_large ? "is larger than 64 MiB" : "has too many values");
 	return MODEL_TOO_LARGE;
 }
 
