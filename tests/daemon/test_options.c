@@ -11,10 +11,18 @@
 
 void test_options(TCase *tc);
 
-#define ARGS_MOST 600
+#define ARGS_MOST 64
 
 static struct options options;
 static struct tg_error err;
+static char           *copies[ARGS_MOST];	/* of the arguments: the options borrow them */
+static int             copies_count;
+
+static void free_copies(void)
+{
+	while (copies_count > 0)
+		free(copies[--copies_count]);
+}
 
 /* Arguments end with NULL. */
 static int read_options(const char *first, ...)
@@ -26,12 +34,13 @@ static int read_options(const char *first, ...)
 
 	va_start(args, first);
 	for (const char *arg = first; arg != NULL; arg = va_arg(args, const char *)) {
-		argv[argc] = strdup(arg);
+		ck_assert_int_lt(copies_count, ARGS_MOST);
+		argv[argc] = copies[copies_count++] = strdup(arg);
 		ck_assert_ptr_nonnull(argv[argc++]);
 	}
 	va_end(args);
 	memset(&err, 0, sizeof err);
-	return options_read(&options, argc, argv, &err);	/* borrows argv: not freed */
+	return options_read(&options, argc, argv, &err);
 }
 
 #define ck_refused(place, part, ...)                                                                          \
@@ -234,7 +243,7 @@ static void clear_variables(void)
 
 void test_options(TCase *tc)
 {
-	tcase_add_checked_fixture(tc, clear_variables, NULL);
+	tcase_add_checked_fixture(tc, clear_variables, free_copies);
 	tcase_add_test(tc, defaults_are_those_of_the_manual);
 	tcase_add_test(tc, the_flag_wins_over_the_variable_and_that_over_the_default);
 	tcase_add_test(tc, a_variable_is_checked_and_named_too);
