@@ -167,8 +167,11 @@ bool api_server_read(struct api_server_client *client)
 	ssize_t bytes = 0;
 
 	while (!client->closed && (bytes = recv(client->fd, piece, sizeof(piece), 0)) > 0) {
-		client->got = realloc(client->got, client->have + (size_t)bytes + 1);
-		ck_assert_ptr_nonnull(client->got);
+		while (client->room < client->have + (size_t)bytes + 1) {
+			client->room = 2 * client->room + 4096;
+			client->got = realloc(client->got, client->room);
+			ck_assert_ptr_nonnull(client->got);
+		}
 		memcpy(client->got + client->have, piece, (size_t)bytes);
 		client->have += (size_t)bytes;
 		client->got[client->have] = '\0';

@@ -49,7 +49,7 @@ struct api_server_client {
 	bool            closed;		/* by the other side */
 	bool            reset;
 	char           *got;		/* all that came, NUL-terminated */
-	size_t          have;
+	size_t             have, room;
 };
 
 void api_server_connect(struct api_server *server, struct api_server_client *client, bool local);
