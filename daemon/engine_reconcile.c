@@ -18,10 +18,15 @@ static void enter(struct engine *e, enum engine_phase phase)
 	e->at = 1;
 }
 
-void engine_pause(struct engine *e)
+static void drop_plan(struct engine *e)
 {
 	plan_clear(&e->plan);
 	e->plan_port = 0;
+}
+
+void engine_pause(struct engine *e)
+{
+	drop_plan(e);
 	e->readings_count = 0;
 	e->rekeying = false;
 	e->broker_waits = 0;
@@ -202,21 +207,13 @@ static void work_on(struct engine *e, struct engine_network *n, uint64_t until_m
 		on_failed(e, n, err.text);
 		break;
 	}
-	plan_clear(&e->plan);
-	e->plan_port = 0;
+	drop_plan(e);
 }
 
 static void plan_next(struct engine *e, struct engine_network *n)
 {
 	struct state have;
 
-	if (n->rounds == ENGINE_ROUNDS_MOST) {
-		char reason[160];
-
-		snprintf(reason, sizeof reason, "does not become as it should: %s", n->did);
-		on_failed(e, n, reason);
-		return;
-	}
 	n->rounds++;
 	/* What has been told until now the reading that follows shows, and most of it were we ourselves. */
 	engine_watch_drain(e);
@@ -226,6 +223,15 @@ static void plan_next(struct engine *e, struct engine_network *n)
 		e->plan_at = 0;
 	}
 	state_clear(&have);
+	if (e->plan_port != 0 && n->rounds > ENGINE_ROUNDS_MOST) {
+		char still[96];
+		char reason[160];
+
+		describe(&e->plan, still, sizeof still);
+		snprintf(reason, sizeof reason, "does not become as it should: %s", still);
+		on_failed(e, n, reason);
+		drop_plan(e);
+	}
 }
 
 /* The next network that is to be worked on now, or NULL and the time until when all wait (0: none is). */

@@ -112,12 +112,22 @@ static bool has_cidr(const struct tg_cidr *list, size_t count, const struct tg_c
 	return count > 0 && bsearch(cidr, list, count, sizeof *list, cidr_compare) != NULL;
 }
 
+/* WireGuard gives a private key back clamped (RFC 7748 §5), a document may have it as it was drawn. */
+static bool same_private_key(const struct tg_key *want, const struct tg_key *have)
+{
+	struct tg_key clamped = *want;
+
+	clamped.bytes[0] &= 0xf8;
+	clamped.bytes[31] = (clamped.bytes[31] & 0x7f) | 0x40;
+	return tg_key_equal(&clamped, have);
+}
+
 static void diff_device(struct differ *d)
 {
 	const struct state *have = d->have;
 	unsigned            flags = 0;
 
-	if (!have->device || !tg_key_equal(&have->private_key, &d->want->private_key))
+	if (!have->device || !same_private_key(&d->want->private_key, &have->private_key))
 		flags |= STEP_KEY;
 	if (!have->device || have->port != d->want->port)
 		flags |= STEP_PORT;

@@ -97,6 +97,15 @@ START_TEST(each_change_of_the_document_is_its_own_step)
 }
 END_TEST
 
+START_TEST(a_private_key_that_is_not_clamped_is_no_difference)
+{
+	const char *drawn = "{'51820':{'private_key':'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='"
+			    ",'address':['10.0.0.1/16']}}";
+
+	ck_assert_str_eq(steps_to(drawn, drawn, true), "");
+}
+END_TEST
+
 static void lose_name(struct state *state)
 {
 	state->pinned = false;
@@ -284,6 +293,7 @@ void test_differ(TCase *tc)
 {
 	tcase_add_test(tc, a_new_network_is_made_in_order);
 	tcase_add_test(tc, each_change_of_the_document_is_its_own_step);
+	tcase_add_test(tc, a_private_key_that_is_not_clamped_is_no_difference);
 	tcase_add_test(tc, each_drift_is_mended_by_its_own_step);
 	tcase_add_test(tc, what_others_added_beside_is_left_alone);
 	tcase_add_test(tc, an_endpoint_is_set_only_when_the_documents_value_is_new);
