@@ -36,7 +36,7 @@ static const struct {
 	size_t      at;		/* in struct args */
 	const char *help;
 } flags[] = {
-	{ "api", "URL", CALLS, offsetof(struct args, api), "the API's address, e.g. http://127.0.0.1:8000" },
+	{ "api", "URL", CALLS, offsetof(struct args, api), "the API's address: http://127.0.0.1:8000, https://…, unix:PATH" },
 	{ "token-file", "FILE", CALLS, offsetof(struct args, token_file), "whose first line is used with --api" },
 	{ "socket", "PATH", CALLS, offsetof(struct args, socket), "the API's Unix socket" },
 	{ "run-dir", "DIR", CALLS, offsetof(struct args, run_dir),

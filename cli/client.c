@@ -13,6 +13,8 @@
 #define CONNECT_S  10L
 #define TOKEN_MOST 4096
 
+#define UNIX_SCHEME "unix:"
+
 struct client {
 	CURL              *curl;
 	struct curl_slist *headers;	/* of every request */
@@ -85,7 +87,7 @@ static int set_api(struct client *client, const struct args *args, struct tg_err
 	size_t len = strlen(args->api);
 
 	if (strncmp(args->api, "http://", 7) != 0 && strncmp(args->api, "https://", 8) != 0)
-		return tg_fail(err, TG_CODE_INVALID, "--api \"%.80s\" is not a URL (http://… or https://…)",
+		return tg_fail(err, TG_CODE_INVALID, "--api \"%.80s\" is not a URL (http://…, https://… or unix:PATH)",
 		               args->api);
 	while (len > 0 && args->api[len - 1] == '/')
 		len--;
@@ -99,12 +101,19 @@ static int set_api(struct client *client, const struct args *args, struct tg_err
 	return set_token(client, args, err);
 }
 
+static bool is_socket(const struct args *args)
+{
+	return args->api == NULL || strncmp(args->api, UNIX_SCHEME, strlen(UNIX_SCHEME)) == 0;
+}
+
 static int set_socket(struct client *client, const struct args *args, struct tg_error *err)
 {
 	TG_AUTO_FREE char *path = NULL;
 
 	client->base = strdup("http://tollgate/api/v1");
-	if (args->socket != NULL)
+	if (args->api != NULL)
+		path = strdup(args->api + strlen(UNIX_SCHEME));
+	else if (args->socket != NULL)
 		path = strdup(args->socket);
 	else if (asprintf(&path, "%s/api.sock", args->run_dir) == -1)
 		path = NULL;
@@ -129,7 +138,7 @@ struct client *client_new(const struct args *args, struct tg_error *err)
 		client_free(client);
 		return NULL;
 	}
-	if ((args->api != NULL ? set_api(client, args, err) : set_socket(client, args, err)) == -1 ||
+	if ((is_socket(args) ? set_socket(client, args, err) : set_api(client, args, err)) == -1 ||
 	    add_header(client, "Content-Type: application/json", err) == -1 ||
 	    add_header(client, "Expect:", err) == -1) {
 		client_free(client);
@@ -140,7 +149,7 @@ struct client *client_new(const struct args *args, struct tg_error *err)
 	curl_easy_setopt(client->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
 	curl_easy_setopt(client->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(client->curl, CURLOPT_TCP_KEEPALIVE, 1L);
-	if (args->api == NULL)
+	if (is_socket(args))
 		curl_easy_setopt(client->curl, CURLOPT_NOPROXY, "*");
 	return client;
 }

@@ -1,10 +1,11 @@
+#include "cli/commands.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "cli/client.h"
-#include "cli/commands.h"
 #include "cli/show.h"
 
 int command_failed(const struct tg_error *err)
