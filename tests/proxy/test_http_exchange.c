@@ -1,0 +1,346 @@
+#include "proxy/http_exchange.h"
+
+#include <check.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/support/ingress.h"
+#include "tests/support/web.h"
+
+void test_http_exchange(TCase *tc);
+
+static struct ingress     in;
+static struct tg_endpoint at;
+static int                server;
+static uint16_t           port;
+static char               text[65536];
+
+static void setup(void)
+{
+	struct routes_host host;
+
+	ingress_begin(&in, 0);
+	port = ingress_listen(&in, MSG_LISTENER_HTTP);
+	server = ingress_server(&at);
+	host = ingress_host(&in, ROUTES_HTTP, "a.example", &at, 1);
+	ingress_routes(&in, &host, 1);
+}
+
+static void teardown(void)
+{
+	ingress_end(&in);
+	close(server);
+}
+
+#define GET "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+static void hear_status(int fd, unsigned status)
+{
+	char line[32];
+
+	web_hear(&in, fd, text, sizeof(text), "\r\n\r\n");
+	snprintf(line, sizeof(line), "HTTP/1.1 %u ", status);
+	ck_assert_msg(strncmp(text, line, strlen(line)) == 0, "%s", text);
+}
+
+static int ask(const char *request)
+{
+	int client = ingress_connect(&in, port);
+
+	web_say(&in, client, request);
+	return client;
+}
+
+static int take(void)
+{
+	int upstream = ingress_accept(&in, server);
+
+	web_hear(&in, upstream, text, sizeof(text), "\r\n\r\n");
+	return upstream;
+}
+
+/* Nothing for one second less, then what `ms` brings. */
+static void pass_all_of(int fd, unsigned ms)
+{
+	web_pass(&in, ms - 1000);
+	web_silence(&in, fd);
+	web_pass(&in, 1000);
+}
+
+START_TEST(a_client_that_says_nothing_is_closed)
+{
+	int client = ingress_connect(&in, port);
+
+	pass_all_of(client, 10000);
+	ck_assert_int_eq(web_end(&in, client), 0);
+}
+END_TEST
+
+START_TEST(a_head_that_drips_is_a_408)
+{
+	int client = ask("GET / HTTP/1.1\r\n");
+
+	for (int i = 0; i < 9; i++) {
+		web_pass(&in, 1000);
+		web_say(&in, client, "X: y\r\n");
+	}
+	web_silence(&in, client);
+	web_pass(&in, 1000);
+	hear_status(client, 408);
+	web_hear(&in, client, text, sizeof(text), ".\n");
+	ck_assert_int_eq(web_end(&in, client), 0);
+	web_pass(&in, HTTP_LINGER_MS);
+	ck_assert_uint_eq(in.worker->clients, 0);
+}
+END_TEST
+
+START_TEST(a_response_that_does_not_begin_is_a_504)
+{
+	int client = ask(GET);
+	int upstream = take();
+
+	pass_all_of(client, 60000);
+	hear_status(client, 504);
+	ck_assert_int_eq(web_end(&in, upstream), 0);
+	web_hear(&in, client, text, sizeof(text), ".\n");
+	web_say(&in, client, GET);
+	take();
+}
+END_TEST
+
+START_TEST(a_kept_client_is_closed_after_a_while)
+{
+	int client = ask(GET);
+	int upstream = take();
+
+	web_say(&in, upstream, OK);
+	web_hear(&in, client, text, sizeof(text), "\r\n\r\nok");
+	pass_all_of(client, 75000);
+	ck_assert_int_eq(web_end(&in, client), 0);
+	ck_assert_int_eq(web_end(&in, upstream), 0);
+}
+END_TEST
+
+START_TEST(a_body_that_stalls_is_given_up)
+{
+	int client = ask(GET);
+	int upstream = take();
+
+	web_say(&in, upstream, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1");
+	web_hear(&in, client, text, sizeof(text), "\r\n\r\n1");
+	web_pass(&in, 500000);
+	web_say(&in, upstream, "2");
+	web_hear(&in, client, text, sizeof(text), "2");
+	pass_all_of(client, 600000);
+	ck_assert_int_eq(web_end(&in, client), ECONNRESET);
+	ck_assert_int_eq(web_end(&in, upstream), ECONNRESET);
+}
+END_TEST
+
+START_TEST(a_request_body_that_stalls_is_a_408)
+{
+	int client = ask("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nab");
+	int upstream = take();
+
+	pass_all_of(client, 600000);
+	hear_status(client, 408);
+	web_hear(&in, client, text, sizeof(text), ".\n");
+	ck_assert_int_eq(web_end(&in, client), 0);
+	web_hear(&in, upstream, text, sizeof(text), "ab");
+	ck_assert_int_eq(web_end(&in, upstream), 0);
+}
+END_TEST
+
+/* Sends blocks of `block` until nothing more is taken; returns how many bytes were. */
+static size_t push(int fd, const char *block, size_t bytes)
+{
+	size_t sent = 0;
+
+	for (int quiet = 0; quiet < 50;) {
+		ssize_t n = send(fd, block, bytes, MSG_NOSIGNAL);
+
+		quiet = n > 0 ? 0 : quiet + 1;
+		sent += n > 0 ? (size_t)n : 0;
+		ingress_run(&in, 1);
+	}
+	return sent;
+}
+
+static void pull(int fd, size_t bytes)
+{
+	while (bytes > 0) {
+		size_t now = bytes < sizeof(text) ? bytes : sizeof(text);
+
+		ck_assert_int_eq(ingress_recv(&in, fd, text, now), (long)now);
+		bytes -= now;
+	}
+}
+
+START_TEST(a_reader_that_stops_stops_the_writer)
+{
+	static char block[65536];
+	int         client = ask(GET);
+	int         upstream = take();
+	size_t      before, sent;
+
+	web_say(&in, upstream, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+	web_hear(&in, client, text, sizeof(text), "\r\n\r\n");
+	before = mallinfo2().uordblks;
+	sent = push(upstream, block, sizeof(block));
+	ck_assert_uint_lt(sent, 64U << 20);
+	ck_assert_uint_lt(mallinfo2().uordblks - before, HTTP_KEPT_MOST);
+	pull(client, sent);
+	ck_assert_uint_gt(push(upstream, block, sizeof(block)), 0);
+}
+END_TEST
+
+START_TEST(an_upload_waits_for_its_reader)
+{
+	static char block[65536];
+	int         client = ask("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000000\r\n\r\n");
+	int         upstream = take();
+	size_t      before = mallinfo2().uordblks;
+	size_t      sent = push(client, block, sizeof(block));
+
+	ck_assert_uint_lt(sent, 64U << 20);
+	ck_assert_uint_lt(mallinfo2().uordblks - before, HTTP_KEPT_MOST);
+	pull(upstream, sent);
+	ck_assert_uint_gt(push(client, block, sizeof(block)), 0);
+	/* Upstream does not want the rest. */
+	web_say(&in, upstream, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
+	hear_status(client, 413);
+	ck_assert_ptr_nonnull(strstr(text, "Connection: close\r\n"));
+}
+END_TEST
+
+START_TEST(pipelined_requests_wait_in_the_kernel)
+{
+	static char block[65536];
+	int         client = ask(GET);
+	size_t      before = mallinfo2().uordblks;
+
+	take();
+	for (size_t i = 0; i + sizeof(GET) < sizeof(block); i += sizeof(GET) - 1)
+		memcpy(block + i, GET, sizeof(GET) - 1);
+	push(client, block, sizeof(block) / (sizeof(GET) - 1) * (sizeof(GET) - 1));
+	ck_assert_uint_lt(mallinfo2().uordblks - before, HTTP_KEPT_MOST);
+}
+END_TEST
+
+START_TEST(a_large_body_arrives_whole)
+{
+	enum { BYTES = 20 << 20, PIECE = 50000 };
+	static char piece[PIECE];
+	int         client = ask(GET);
+	int         upstream = take();
+	size_t      got = 0;
+	uint64_t    tx;
+
+	web_say(&in, upstream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+	web_hear(&in, client, text, sizeof(text), "\r\n\r\n");
+	tx = strlen(text);
+	for (size_t sent = 0; sent < BYTES; sent += PIECE) {
+		memset(piece, (int)('a' + sent / PIECE % 26), PIECE);
+		snprintf(text, sizeof(text), "%x\r\n", PIECE);
+		web_say(&in, upstream, text);
+		web_send(&in, upstream, piece, PIECE);
+		web_say(&in, upstream, "\r\n");
+		ck_assert_int_eq(ingress_recv(&in, client, text, 6 + PIECE + 2), 6 + PIECE + 2);
+		ck_assert_mem_eq(text, "c350\r\n", 6);
+		ck_assert_mem_eq(text + 6, piece, PIECE);
+		got += 6 + PIECE + 2;
+	}
+	web_say(&in, upstream, "0\r\n\r\n");
+	web_hear(&in, client, text, sizeof(text), "0\r\n\r\n");
+	ck_assert_uint_eq(in.slots[7].tx, tx + got + 5);
+	web_say(&in, client, GET);
+	web_hear(&in, upstream, text, sizeof(text), "\r\n\r\n");
+}
+END_TEST
+
+START_TEST(an_idle_connection_holds_no_buffer)
+{
+	enum { CLIENTS = 50 };
+	int    clients[CLIENTS];
+	size_t before = 0;
+
+	for (int i = 0; i < CLIENTS; i++) {
+		if (i == 1)
+			before = mallinfo2().uordblks;
+		clients[i] = ask(GET);
+
+		int upstream = take();
+
+		web_say(&in, upstream, OK);
+		web_hear(&in, clients[i], text, sizeof(text), "\r\n\r\nok");
+	}
+	/* The connection itself, what libevent and the limits of sources know of it. */
+	ck_assert_uint_lt((mallinfo2().uordblks - before) / (CLIENTS - 1), 2048);
+}
+END_TEST
+
+START_TEST(draining_ends_connections_after_their_answer)
+{
+	int idle = ask(GET);
+	int upstream = take();
+	int busy, upstream2;
+
+	web_say(&in, upstream, OK);
+	web_hear(&in, idle, text, sizeof(text), "\r\n\r\nok");
+	busy = ask(GET);
+	upstream2 = take();
+	worker_drain(in.worker);
+	ck_assert_int_eq(web_end(&in, idle), 0);
+	ck_assert(!in.drained);
+	web_say(&in, upstream2, OK);
+	web_hear(&in, busy, text, sizeof(text), "\r\n\r\nok");
+	ck_assert_ptr_nonnull(strstr(text, "Connection: close\r\n"));
+	ck_assert_int_eq(web_end(&in, busy), 0);
+	ck_assert(in.drained);
+}
+END_TEST
+
+START_TEST(a_refused_client_gets_its_answer_though_it_sends_on)
+{
+	static char block[65536];
+	int         client = ask("POST / HTTP/1.1\r\nHost: unknown.example\r\nContent-Length: 1000000\r\n\r\n");
+
+	ingress_run(&in, 20);
+	for (int i = 0; i < 10; i++)
+		web_send(&in, client, block, sizeof(block));
+	hear_status(client, 404);
+	web_hear(&in, client, text, sizeof(text), ".\n");
+	ck_assert_int_eq(web_end(&in, client), 0);
+	/* But not for ever. */
+	for (unsigned i = 0; i < HTTP_LINGER_MOST / sizeof(block) + 8; i++)
+		if (send(client, block, sizeof(block), MSG_NOSIGNAL) == -1 && errno != EAGAIN)
+			break;
+		else
+			ingress_run(&in, 1);
+	ck_assert_uint_eq(in.worker->clients, 0);
+}
+END_TEST
+
+void test_http_exchange(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, a_client_that_says_nothing_is_closed);
+	tcase_add_test(tc, a_head_that_drips_is_a_408);
+	tcase_add_test(tc, a_response_that_does_not_begin_is_a_504);
+	tcase_add_test(tc, a_kept_client_is_closed_after_a_while);
+	tcase_add_test(tc, a_body_that_stalls_is_given_up);
+	tcase_add_test(tc, a_request_body_that_stalls_is_a_408);
+	tcase_add_test(tc, a_reader_that_stops_stops_the_writer);
+	tcase_add_test(tc, an_upload_waits_for_its_reader);
+	tcase_add_test(tc, pipelined_requests_wait_in_the_kernel);
+	tcase_add_test(tc, a_large_body_arrives_whole);
+	tcase_add_test(tc, an_idle_connection_holds_no_buffer);
+	tcase_add_test(tc, draining_ends_connections_after_their_answer);
+	tcase_add_test(tc, a_refused_client_gets_its_answer_though_it_sends_on);
+}
