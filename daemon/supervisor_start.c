@@ -101,12 +101,19 @@ static void send_fd(struct process *p, enum msg_type type, uint32_t kind, int fd
 		channel_send(p->channel, type, &body, &fd, 1);
 }
 
+/* The place to read from is the open file's, which an earlier control may have left at the end. */
+static void send_file(struct process *p, uint32_t kind, int fd)
+{
+	if (fd != -1 && lseek(fd, 0, SEEK_SET) == 0)
+		send_fd(p, MSG_FILE, kind, fd);
+}
+
 void supervisor_send_files(struct supervisor *s)
 {
 	struct process *control = &s->processes[SUPERVISOR_CONTROL];
 
-	send_fd(control, MSG_FILE, MSG_FILE_CONFIG, s->config);
-	send_fd(control, MSG_FILE, MSG_FILE_TOKENS, s->tokens);
+	send_file(control, MSG_FILE_CONFIG, s->config);
+	send_file(control, MSG_FILE_TOKENS, s->tokens);
 }
 
 static void feed_control(struct process *p)
