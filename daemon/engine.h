@@ -92,6 +92,7 @@ struct engine {
 	struct event_base  *base;	/* borrowed */
 	struct channel     *supervisor, *control, *broker;
 	struct event       *tick;
+	uint64_t            tick_at_ms;	/* when it comes; 0: not set */
 	struct event       *names;	/* inotify on NETNS_DIR */
 	struct event       *links;	/* rtnetlink's events of all namespaces */
 	int                 names_fd, links_fd;

@@ -18,6 +18,13 @@
 
 void engine_schedule(struct engine *e, uint64_t in_ms)
 {
+	uint64_t at_ms = tg_clock_ms() + in_ms;
+
+	/* Several parts wait for the one timer: the first of them counts, the others ask again then. */
+	if (e->tick_at_ms != 0 && e->tick_at_ms <= at_ms)
+		return;
+	e->tick_at_ms = at_ms;
+
 	struct timeval in = { .tv_sec = (time_t)(in_ms / 1000), .tv_usec = (suseconds_t)(in_ms % 1000 * 1000) };
 
 	event_add(e->tick, &in);
@@ -257,6 +264,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	e->tick_at_ms = 0;
 	engine_look_some(e, tg_clock_ms() + ENGINE_SLICE_MS);
 	if (e->control != NULL)
 		engine_step(e);
