@@ -70,7 +70,8 @@ static void on_drain_over(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	tg_log(TG_LOG_WARN, "connections outlast the drain time-out", "connections=%zu", self->worker->clients);
+	tg_log(TG_LOG_WARN, "connections outlast the drain time-out", "connections=%zu",
+	       self->worker->clients);
 	event_base_loopbreak(self->role->base);
 }
 
@@ -111,7 +112,8 @@ static void take_routes(struct self *self, const struct msg_routes *msg, int fd)
 		self_accept(self);
 }
 
-static void on_control_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+static void on_control_message(struct channel *channel, const struct msg *msg, int *fds, size_t count,
+                               void *arg)
 {
 	(void)channel;
 	(void)count;
@@ -128,7 +130,8 @@ static void on_control_closed(struct channel *channel, void *arg)
 	channel_free(channel);
 }
 
-static void on_broker_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+static void on_broker_message(struct channel *channel, const struct msg *msg, int *fds, size_t count,
+                              void *arg)
 {
 	struct self *self = arg;
 
@@ -190,8 +193,8 @@ static void on_supervisor_message(struct channel *channel, const struct msg *msg
 	if (msg->type == MSG_CHANNEL) {
 		take_channel(self, &msg->body.channel, tg_take_fd(&fds[0]));
 	} else if (msg->type == MSG_LISTENER) {
-		if (worker_listen(self->worker, tg_take_fd(&fds[0]), (enum msg_listener)msg->body.listening.kind,
-		                  &err) == -1)
+		if (worker_listen(self->worker, tg_take_fd(&fds[0]),
+		                  (enum msg_listener)msg->body.listening.kind, &err) == -1)
 			tg_log(TG_LOG_ERROR, "cannot listen", "reason=\"%s\"", err.text);
 	} else if (msg->type == MSG_SEGMENT) {
 		tg_close_at(&self->segment_fd);
@@ -245,7 +248,8 @@ int role_worker(struct role *role)
 	self.drain_over = evtimer_new(role->base, on_drain_over, &self);
 	self.supervisor = channel_new(role->base, role->supervisor_fd, MSG_ROLE_WORKER, MSG_ROLE_SUPERVISOR,
 	                              on_supervisor_message, on_supervisor_closed, &self);
-	if (self.worker == NULL || self.routes_late == NULL || self.drain_over == NULL || self.supervisor == NULL)
+	if (self.worker == NULL || self.routes_late == NULL || self.drain_over == NULL ||
+	    self.supervisor == NULL)
 		tg_die("out of memory");
 
 	event_base_dispatch(role->base);

@@ -49,7 +49,8 @@ static enum batch_result accept_batch(struct listener *listener, unsigned most)
 	for (unsigned i = 0; i < most; i++) {
 		struct sockaddr_storage from = { .ss_family = AF_UNSPEC };
 		socklen_t               bytes = sizeof(from);
-		int fd = accept4(listener->fd, (struct sockaddr *)&from, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int                     fd = accept4(listener->fd, (struct sockaddr *)&from, &bytes,
+		                                     SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd != -1)
 			accepted(listener, fd, (struct sockaddr *)&from);
@@ -97,7 +98,7 @@ static int fd_most(void)
 	if (limit.rlim_cur > 1 << 30)
 		return 1 << 30;
 	if (limit.rlim_cur < 4 * WORKER_FD_RESERVE)
-		return (int)(limit.rlim_cur - limit.rlim_cur / 4);	/* a small limit has a smaller reserve */
+		return (int)(limit.rlim_cur - limit.rlim_cur / 4); /* a small limit has a smaller reserve */
 	return (int)limit.rlim_cur - WORKER_FD_RESERVE;
 }
 

@@ -55,8 +55,10 @@ size_t proxy_protocol_print(int version, const struct tg_endpoint *client, const
                             char header[PROXY_PROTOCOL_MOST])
 {
 	static const char unknown[] = "PROXY UNKNOWN\r\n";
-	static const char local_v2[] = V2_SIGNATURE "\x20\x00\x00";	/* LOCAL; length 0, with the literal's NUL */
-	bool known = client->family == local->family && (client->family == AF_INET || client->family == AF_INET6);
+	static const char local_v2[] =
+	        V2_SIGNATURE "\x20\x00\x00"; /* LOCAL; length 0, with the literal's NUL */
+	bool known =
+	        client->family == local->family && (client->family == AF_INET || client->family == AF_INET6);
 
 	if (version != 1 && version != 2)
 		return 0;

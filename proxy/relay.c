@@ -147,7 +147,8 @@ static enum way_result way_read_buffer(struct relay *relay, struct relay_way *wa
 }
 
 /* Moves until one side has enough.  Adds up what came from `from` and what went to `to`. */
-static enum way_result way_move(struct relay *relay, struct relay_way *way, uint64_t *received, uint64_t *sent)
+static enum way_result way_move(struct relay *relay, struct relay_way *way, uint64_t *received,
+                                uint64_t *sent)
 {
 	uint64_t         stop_at = *received + TURN_BYTES;
 	enum way_result  result = WAY_WAITS;

@@ -193,7 +193,8 @@ static uint32_t draft_text(struct draft *draft, uint32_t *end, const char *text)
 	return at;
 }
 
-static int draft_fill(struct draft *draft, const struct routes_host *hosts, size_t count, struct tg_error *err)
+static int draft_fill(struct draft *draft, const struct routes_host *hosts, size_t count,
+                      struct tg_error *err)
 {
 	uint32_t texts_end = 1;
 	uint32_t upstreams_end = 0;
@@ -205,7 +206,8 @@ static int draft_fill(struct draft *draft, const struct routes_host *hosts, size
 		uint32_t                 *bucket = draft_bucket(draft, host->name, hash);
 
 		if (*bucket != 0)
-			return tg_fail(err, TG_CODE_INVALID, "%.100s is in the route table twice", host->name);
+			return tg_fail(err, TG_CODE_INVALID, "%.100s is in the route table twice",
+			               host->name);
 		*bucket = (uint32_t)i + 1;
 		entry->netns_cookie = host->netns_cookie;
 		entry->network_id = host->network_id;
@@ -253,7 +255,8 @@ int routes_build(const struct routes_host *hosts, size_t count, struct tg_error 
 
 	for (size_t i = 0; i < count; i++) {
 		if (!ids_are_sound(hosts[i].netns_cookie, hosts[i].network_id, hosts[i].slot))
-			return tg_fail(err, TG_CODE_INVALID, "%.100s has a wrong network or slot", hosts[i].name);
+			return tg_fail(err, TG_CODE_INVALID, "%.100s has a wrong network or slot",
+			               hosts[i].name);
 	}
 	if (draft_measure(&draft, hosts, count, err) == 0 && draft_fill(&draft, hosts, count, err) == 0) {
 		const struct head *head = &draft.head;
@@ -375,7 +378,8 @@ void routes_close(struct routes *routes)
 	free(routes);
 }
 
-static const struct entry *entry_find(const struct routes *routes, enum routes_scheme scheme, const char *name)
+static const struct entry *entry_find(const struct routes *routes, enum routes_scheme scheme,
+                                      const char *name)
 {
 	uint32_t hash = hash_of(routes->seed, name);
 

@@ -30,7 +30,7 @@ struct routes_target {
 struct routes_host {
 	const char          *name;	/* lower case, a wildcard as written: "*.apps.example.com" */
 	uint64_t             netns_cookie;	/* of the namespace; 0: there is none, or --forward */
-	uint64_t             network_id;	/* the same cookie while its network is up, else 0: then 502 */
+	uint64_t             network_id;	/* the same cookie while the network is up, else 0 */
 	uint32_t             slot;	/* of its counters; ROUTES_FORWARD: --forward, from the host's own
 					 * namespace and not counted */
 	struct routes_target scheme[2];	/* by enum routes_scheme */

@@ -225,7 +225,8 @@ void sockpool_set_broker(struct sockpool *pool, struct channel *broker)
 	}
 }
 
-static enum sockpool_result net_wait(struct sockpool *pool, struct net *net, sockpool_done_fn *done, void *arg)
+static enum sockpool_result net_wait(struct sockpool *pool, struct net *net, sockpool_done_fn *done,
+                                     void *arg)
 {
 	struct wait *wait;
 
@@ -234,7 +235,9 @@ static enum sockpool_result net_wait(struct sockpool *pool, struct net *net, soc
 	wait = calloc(1, sizeof(*wait));
 	if (wait == NULL)
 		return SOCKPOOL_REFUSED;
-	*wait = (struct wait){ .net = net, .done = done, .arg = arg, .previous = net->last, .in_table = true };
+	*wait = (struct wait){
+		.net = net, .done = done, .arg = arg, .previous = net->last, .in_table = true
+	};
 	HASH_ADD_PTR(pool->waits, arg, wait);
 	if (!wait->in_table) {
 		free(wait);
@@ -300,7 +303,8 @@ static size_t net_keep(struct sockpool *pool, struct net *net, int *fds, size_t 
 	size_t good = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!is_of(fds[i], net->key.netns_cookie) || net->kept == MSG_FDS_MOST || pool->kept >= pool->most)
+		if (!is_of(fds[i], net->key.netns_cookie) || net->kept == MSG_FDS_MOST ||
+		    pool->kept >= pool->most)
 			continue;
 		net->fds[net->kept++] = tg_take_fd(&fds[i]);
 		pool->kept++;

@@ -88,7 +88,8 @@ static void on_connect_ready(struct wire *wire, short what)
 
 static unsigned upstream_window(const struct upstream *u)
 {
-	return u->host->upstreams_count < UPSTREAM_TRIES_MOST ? u->host->upstreams_count : UPSTREAM_TRIES_MOST;
+	return u->host->upstreams_count < UPSTREAM_TRIES_MOST ? u->host->upstreams_count
+	                                                      : UPSTREAM_TRIES_MOST;
 }
 
 static const struct tg_endpoint *upstream_at(const struct upstream *u, unsigned offset)

@@ -18,7 +18,8 @@ static void use(const struct routes *routes, const char *name)
 			continue;
 		const struct routes_target *target = &host.scheme[scheme];
 
-		if (strlen(host.name) > 255 || (target->host_header != NULL && strlen(target->host_header) > 255))
+		if (strlen(host.name) > 255 ||
+		    (target->host_header != NULL && strlen(target->host_header) > 255))
 			abort();
 		for (uint32_t i = 0; i < target->upstreams_count; i++) {
 			if (target->upstreams[i].port == 0)

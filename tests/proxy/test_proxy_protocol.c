@@ -31,10 +31,14 @@ static void prints(int version, const char *client, const char *local, const voi
 
 START_TEST(version_1_is_a_line_of_text)
 {
-	prints(1, "192.0.2.1:56324", "198.51.100.7:443", TEXT("PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\n"));
-	prints(1, "[2001:db8::1]:1", "[2001:db8::2]:443", TEXT("PROXY TCP6 2001:db8::1 2001:db8::2 1 443\r\n"));
-	prints(1, "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
-	       TEXT("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
+	prints(1, "192.0.2.1:56324", "198.51.100.7:443",
+	       TEXT("PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\n"));
+	prints(1, "[2001:db8::1]:1", "[2001:db8::2]:443",
+	       TEXT("PROXY TCP6 2001:db8::1 2001:db8::2 1 443\r\n"));
+	prints(1, "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+	       "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+	       TEXT("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
+	            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
 	            "65535 65535\r\n"));
 }
 END_TEST

@@ -80,7 +80,8 @@ END_TEST
 
 START_TEST(the_exact_name_wins_and_a_wildcard_is_one_label)
 {
-	struct routes_host hosts[] = { make("*.example", 1, 1), make("a.example", 1, 2), make("example", 1, 3) };
+	struct routes_host hosts[] = { make("*.example", 1, 1), make("a.example", 1, 2),
+		                       make("example", 1, 3) };
 	struct routes     *routes;
 
 	hosts[1].scheme[ROUTES_HTTP] = hosts[1].scheme[ROUTES_HTTPS];
@@ -95,7 +96,8 @@ START_TEST(the_exact_name_wins_and_a_wildcard_is_one_label)
 	ck_assert_str_eq(found(routes, ROUTES_HTTPS, "example"), "example");
 	ck_assert_str_eq(found(routes, ROUTES_HTTPS, "ample"), "none");
 	ck_assert_str_eq(found(routes, ROUTES_HTTPS, ""), "none");
-	ck_assert_str_eq(found(routes, ROUTES_HTTPS, ".example"), "*.example");	/* no host name: never asked */
+	ck_assert_str_eq(found(routes, ROUTES_HTTPS, ".example"),
+	                 "*.example"); /* no host name: never asked */
 	routes_close(routes);
 }
 END_TEST

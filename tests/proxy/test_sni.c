@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,14 +71,17 @@ static size_t openssl_hello(uint8_t *to, const char *name, bool large)
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	SSL     *ssl;
 	BIO     *out = BIO_new(BIO_s_mem());
+	char     host[64];
 	int      len;
 
+	snprintf(host, sizeof host, "%s", name);
 	if (large)
-		ck_assert_int_eq(SSL_CTX_add_custom_ext(context, 65000, SSL_EXT_CLIENT_HELLO, add_key_share, NULL,
-		                                        NULL, NULL, NULL), 1);
+		ck_assert_int_eq(SSL_CTX_add_custom_ext(context, 65000, SSL_EXT_CLIENT_HELLO, add_key_share,
+		                                        NULL, NULL, NULL, NULL),
+		                 1);
 	ssl = SSL_new(context);
 	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
-	SSL_set_tlsext_host_name(ssl, name);
+	SSL_set_tlsext_host_name(ssl, host);
 	SSL_connect(ssl);
 	len = BIO_read(out, to, HELLO_MAX);
 	ck_assert_int_gt(len, large ? 1400 : 100);
@@ -161,14 +165,16 @@ END_TEST
 
 START_TEST(without_a_usable_name_there_is_none)
 {
-	static const char *const names[] = { "a b.example", "-.example!", "a..example", "*.example", "\xc3\xa4.example" };
+	static const char *const names[] = { "a b.example", "-.example!", "a..example", "*.example",
+		                             "\xc3\xa4.example" };
 	uint8_t hello[HELLO_MAX];
 	char    host[SNI_HOST_MOST + 1];
 
 	ck_assert_int_eq(read_exact(hello, hello_make(hello, NULL, 0), host), SNI_NONE);
 	ck_assert_int_eq(read_exact(hello, hello_make(hello, NULL, 500), host), SNI_NONE);
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-		ck_assert_msg(read_exact(hello, hello_make(hello, names[i], 0), host) == SNI_NONE, "%s", names[i]);
+		ck_assert_msg(read_exact(hello, hello_make(hello, names[i], 0), host) == SNI_NONE, "%s",
+		              names[i]);
 }
 END_TEST
 
@@ -184,8 +190,20 @@ START_TEST(a_name_with_a_zero_byte_is_not_cut_short)
 END_TEST
 
 /* Offsets in what hello_make() makes without `more`. */
-enum { AT_RECORD = 0, AT_VERSION = 1, AT_LENGTH = 3, AT_MESSAGE = 5, AT_LEGACY = 9, AT_SESSION = 43,
-       AT_SUITES = 76, AT_COMPRESSION = 82, AT_EXTENSIONS = 84, AT_EXTENSION = 86, AT_LIST = 90, AT_NAME = 92 };
+enum {
+	AT_RECORD = 0,
+	AT_VERSION = 1,
+	AT_LENGTH = 3,
+	AT_MESSAGE = 5,
+	AT_LEGACY = 9,
+	AT_SESSION = 43,
+	AT_SUITES = 76,
+	AT_COMPRESSION = 82,
+	AT_EXTENSIONS = 84,
+	AT_EXTENSION = 86,
+	AT_LIST = 90,
+	AT_NAME = 92
+};
 
 START_TEST(what_breaks_the_rules_is_malformed)
 {
@@ -193,11 +211,13 @@ START_TEST(what_breaks_the_rules_is_malformed)
 		size_t  at;
 		uint8_t value;
 	} cases[] = {
-		{ AT_RECORD, 23 }, { AT_RECORD, 0x80 }, { AT_VERSION, 2 }, { AT_MESSAGE, 2 }, { AT_MESSAGE, 0 },
-		{ AT_LEGACY, 2 }, { AT_SESSION, 33 }, { AT_SUITES + 1, 3 }, { AT_SUITES + 1, 0 },
-		{ AT_COMPRESSION, 0 }, { AT_COMPRESSION, 9 }, { AT_EXTENSIONS + 1, 0 }, { AT_EXTENSIONS + 1, 255 },
-		{ AT_EXTENSION + 3, 1 }, { AT_EXTENSION + 3, 200 }, { AT_LIST + 1, 0 }, { AT_LIST + 1, 200 },
-		{ AT_NAME + 2, 0 }, { AT_NAME + 2, 200 }, { AT_LENGTH, 0x41 },
+		{ AT_RECORD, 23 },          { AT_RECORD, 0x80 },     { AT_VERSION, 2 },
+		{ AT_MESSAGE, 2 },          { AT_MESSAGE, 0 },       { AT_LEGACY, 2 },
+		{ AT_SESSION, 33 },         { AT_SUITES + 1, 3 },    { AT_SUITES + 1, 0 },
+		{ AT_COMPRESSION, 0 },      { AT_COMPRESSION, 9 },   { AT_EXTENSIONS + 1, 0 },
+		{ AT_EXTENSIONS + 1, 255 }, { AT_EXTENSION + 3, 1 }, { AT_EXTENSION + 3, 200 },
+		{ AT_LIST + 1, 0 },         { AT_LIST + 1, 200 },    { AT_NAME + 2, 0 },
+		{ AT_NAME + 2, 200 },       { AT_LENGTH, 0x41 },
 	};
 	uint8_t hello[HELLO_MAX];
 	char    host[SNI_HOST_MOST + 1];

@@ -82,7 +82,8 @@ START_TEST(a_busy_network_is_asked_for_ahead_of_need)
 	for (int i = 0; i < 100; i++) {
 		struct taker taker = { .fd = -1 };
 
-		if (sockpool_take(pool_of(&in), in.cookie, AF_INET, &taker.fd, on_done, &taker) != SOCKPOOL_READY)
+		if (sockpool_take(pool_of(&in), in.cookie, AF_INET, &taker.fd, on_done, &taker) !=
+		    SOCKPOOL_READY)
 			ck_assert(i == 0 && ingress_until(&in, was_called, &taker));
 		close(taker.fd);
 		ingress_run(&in, 2);
@@ -100,8 +101,9 @@ START_TEST(many_who_wait_are_all_served_with_few_messages)
 	ingress_begin(&in, 0);
 	for (int i = 0; i < 100; i++) {
 		takers[i] = (struct taker){ .fd = -1 };
-		ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET, &takers[i].fd, on_done, &takers[i]),
-		                 SOCKPOOL_WAIT);
+		ck_assert_int_eq(
+		        sockpool_take(pool_of(&in), in.cookie, AF_INET, &takers[i].fd, on_done, &takers[i]),
+		        SOCKPOOL_WAIT);
 	}
 	for (int i = 0; i < 100; i++) {
 		ck_assert(ingress_until(&in, was_called, &takers[i]));
@@ -123,7 +125,8 @@ START_TEST(families_have_sockets_of_their_own)
 
 	ingress_begin(&in, 0);
 	take_one(&in, AF_INET);
-	ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET6, &taker.fd, on_done, &taker), SOCKPOOL_WAIT);
+	ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET6, &taker.fd, on_done, &taker),
+	                 SOCKPOOL_WAIT);
 	ck_assert(ingress_until(&in, was_called, &taker));
 	ck_assert_int_eq(getsockopt(taker.fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes), 0);
 	ck_assert_int_eq(family, AF_INET6);
@@ -282,7 +285,8 @@ START_TEST(a_full_pool_closes_the_least_recently_used)
 		                 SOCKPOOL_READY);
 		close(taker.fd);
 	}
-	ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET, &taker.fd, on_done, &taker), SOCKPOOL_WAIT);
+	ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET, &taker.fd, on_done, &taker),
+	                 SOCKPOOL_WAIT);
 	ck_assert(ingress_until(&in, was_called, &taker));
 	close(taker.fd);
 
@@ -328,11 +332,14 @@ START_TEST(too_many_who_wait_are_refused)
 	ingress_begin(&in, 0);
 	in.mute = true;
 	for (size_t i = 0; i < SOCKPOOL_WAITING_MOST; i++)
-		ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET, &takers[i].fd, on_done, &takers[i]),
-		                 SOCKPOOL_WAIT);
-	ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET, &more.fd, on_done, &more), SOCKPOOL_REFUSED);
+		ck_assert_int_eq(
+		        sockpool_take(pool_of(&in), in.cookie, AF_INET, &takers[i].fd, on_done, &takers[i]),
+		        SOCKPOOL_WAIT);
+	ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET, &more.fd, on_done, &more),
+	                 SOCKPOOL_REFUSED);
 	sockpool_cancel(pool_of(&in), &takers[7]);
-	ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET, &more.fd, on_done, &more), SOCKPOOL_WAIT);
+	ck_assert_int_eq(sockpool_take(pool_of(&in), in.cookie, AF_INET, &more.fd, on_done, &more),
+	                 SOCKPOOL_WAIT);
 	ingress_end(&in);
 	ck_assert_int_eq(takers[0].calls, 1);
 	ck_assert_int_eq(takers[0].fd, -1);

@@ -32,7 +32,8 @@ END_TEST
 START_TEST(a_64_of_ipv6_is_one_client)
 {
 	struct sources    *sources = sources_new(1);
-	struct tg_endpoint a = at("[2001:db8:0:1::1]:1"), b = at("[2001:db8:0:1:ffff::2]:1"), c = at("[2001:db8:0:2::1]:1");
+	struct tg_endpoint a = at("[2001:db8:0:1::1]:1"), b = at("[2001:db8:0:1:ffff::2]:1"),
+	                   c = at("[2001:db8:0:2::1]:1");
 
 	ck_assert(sources_enter(sources, &a));
 	ck_assert(!sources_enter(sources, &b));

@@ -304,10 +304,12 @@ START_TEST(the_proxy_protocol_header_comes_first_and_is_not_counted)
 	client = ingress_connect(&in, port);
 	getsockname(client, (struct sockaddr *)&address, &bytes);
 	tg_endpoint_from_sockaddr((struct sockaddr *)&address, &self);
-	length = snprintf(expected, sizeof expected, "PROXY TCP4 127.0.0.1 127.0.0.1 %u %u\r\n", self.port, port);
+	length = snprintf(expected, sizeof expected, "PROXY TCP4 127.0.0.1 127.0.0.1 %u %u\r\n", self.port,
+	                  port);
 	ingress_send(&in, client, hello, hello_bytes);
 	at = ingress_accept(&in, server);
-	ck_assert_int_eq(ingress_recv(&in, at, got, (size_t)length + hello_bytes), length + (long)hello_bytes);
+	ck_assert_int_eq(ingress_recv(&in, at, got, (size_t)length + hello_bytes),
+	                 length + (long)hello_bytes);
 	ck_assert_mem_eq(got, expected, (size_t)length);
 	ck_assert_mem_eq(got + length, hello, hello_bytes);
 	ck_assert_uint_eq(in.slots[7].rx, hello_bytes);

@@ -103,12 +103,14 @@ void ingress_begin(struct ingress *in, uint32_t source_connections)
 	worker_set_counters(in->worker, counters_new(segment, active, 0, 2, NULL));
 	ck_assert_ptr_nonnull(in->worker->counters);
 	in->slots = mmap(NULL, MSG_SLOTS * sizeof(struct msg_slot), PROT_READ, MAP_SHARED, segment, 0);
-	in->active = mmap(NULL, 2 * MSG_SLOTS * sizeof(uint32_t), PROT_READ | PROT_WRITE, MAP_SHARED, active, 0);
+	in->active =
+	        mmap(NULL, 2 * MSG_SLOTS * sizeof(uint32_t), PROT_READ | PROT_WRITE, MAP_SHARED, active, 0);
 	close(segment);
 	close(active);
 
 	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	in->broker = channel_new(in->base, ends[0], MSG_ROLE_WORKER, MSG_ROLE_BROKER, on_sockets, on_closed, in);
+	in->broker =
+	        channel_new(in->base, ends[0], MSG_ROLE_WORKER, MSG_ROLE_BROKER, on_sockets, on_closed, in);
 	in->fake = channel_new(in->base, ends[1], MSG_ROLE_BROKER, MSG_ROLE_WORKER, on_wanted, on_closed, in);
 	worker_set_broker(in->worker, in->broker);
 }
