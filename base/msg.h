@@ -102,6 +102,9 @@ enum msg_file_kind {
 	MSG_FILE_CONFIG,
 	MSG_FILE_TOKENS,
 	MSG_FILE_ACCESS_LOG,
+	MSG_FILE_API_CERT,
+	MSG_FILE_API_KEY,
+	MSG_FILE_API_CLIENT_CA,
 };
 
 struct msg_file {

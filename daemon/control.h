@@ -42,6 +42,20 @@ static inline enum control_look control_look_who(uint64_t id)
 	return (enum control_look)(id & 3);
 }
 
+/* A file of the API's TLS between its message and MSG_GO. */
+struct control_pem {
+	char  *text;
+	size_t bytes;
+};
+
+#define CONTROL_PEMS	  3	/* certificate, key, client CA */
+#define CONTROL_LISTENERS 2	/* Unix socket, TCP */
+
+struct control_listener {
+	int      fd;
+	uint32_t kind;	/* enum msg_listener */
+};
+
 struct control {
 	struct role           *role;		/* borrowed */
 	struct event_base     *base;		/* borrowed */
@@ -59,6 +73,9 @@ struct control {
 	struct document       *active;		/* the empty one as long as there is none */
 	bool                   has_document;	/* was ever applied: else nothing is removed */
 	uint64_t               generation;	/* of the active document */
+	struct control_pem     pem[CONTROL_PEMS];	/* by kind - MSG_FILE_API_CERT */
+	struct control_listener listeners[CONTROL_LISTENERS];	/* until MSG_GO */
+	size_t                 listeners_count;
 	bool                   ready;		/* MSG_READY was sent */
 	bool                   stopping;
 };

@@ -19,7 +19,7 @@
 #include "daemon/jobs.h"
 
 #define STATUS_REFUSED	2	/* the stored document, or --config: nothing is touched */
-#define TOKENS_MOST	(1U << 20)	/* bytes of a token file */
+#define PEM_BYTES_MOST	(1U << 20)	/* and of a token file */
 
 static void control_quit(struct control *control)
 {
@@ -160,7 +160,8 @@ static char *file_text(int fd, size_t most, size_t *bytes)
 			text = more;
 		}
 
-		ssize_t n = read(fd, text + got, room - got);
+		/* Not read(): the offset is shared with the supervisor, who gives the same file again. */
+		ssize_t n = pread(fd, text + got, room - got, (off_t)got);
 
 		if (n == -1)
 			return NULL;
@@ -172,40 +173,109 @@ static char *file_text(int fd, size_t most, size_t *bytes)
 	return tg_take_ptr(&text);
 }
 
+static void pem_clear(struct control_pem *pem)
+{
+	if (pem->text != NULL)
+		explicit_bzero(pem->text, pem->bytes);
+	free(pem->text);
+	*pem = (struct control_pem){ NULL, 0 };
+}
+
+/* Kept until MSG_GO: certificate and key only fit together. */
+static void control_pem(struct control *control, uint32_t kind, const char *text, size_t bytes)
+{
+	struct control_pem *pem = &control->pem[kind - MSG_FILE_API_CERT];
+
+	pem_clear(pem);
+	pem->text = malloc(bytes + 1);
+	if (pem->text == NULL)
+		tg_die("out of memory");
+	memcpy(pem->text, text, bytes);
+	pem->bytes = bytes;
+}
+
+static const struct {
+	const char *option;
+	size_t      bytes_most;
+} files[] = {
+	[MSG_FILE_CONFIG] = { "--config", MODEL_BYTES_MOST },
+	[MSG_FILE_TOKENS] = { "--token-file", PEM_BYTES_MOST },
+	[MSG_FILE_ACCESS_LOG] = { "--access-log", 0 },
+	[MSG_FILE_API_CERT] = { "--api-cert", PEM_BYTES_MOST },
+	[MSG_FILE_API_KEY] = { "--api-key", PEM_BYTES_MOST },
+	[MSG_FILE_API_CLIENT_CA] = { "--api-client-ca", PEM_BYTES_MOST },
+};
+
+/* At the start nothing goes on without what an option names; later the old content stays. */
+static void file_refuse(const struct control *control, uint32_t kind, const char *reason)
+{
+	tg_log(TG_LOG_ERROR, "refused the content of a file", "option=%s reason=\"%s\"", files[kind].option, reason);
+	if (!control->ready)
+		exit(STATUS_REFUSED);
+}
+
 static void control_file(struct control *control, uint32_t kind, int fd)
 {
 	size_t             bytes = 0;
 	struct tg_error    err;
-	TG_AUTO_FREE char *text = file_text(fd, kind == MSG_FILE_TOKENS ? TOKENS_MOST : MODEL_BYTES_MOST, &bytes);
+	TG_AUTO_FREE char *text = NULL;
 
+	if (kind >= sizeof files / sizeof files[0])
+		return;
+	text = file_text(fd, files[kind].bytes_most, &bytes);
 	if (text == NULL) {
-		tg_log(TG_LOG_ERROR, "cannot read a file", "file=%s",
-		       kind == MSG_FILE_TOKENS ? "token-file" : "config");
-		if (!control->ready)
-			exit(STATUS_REFUSED);
+		file_refuse(control, kind, "it cannot be read");
 		return;
 	}
-	if (kind == MSG_FILE_CONFIG) {
+	if (kind == MSG_FILE_CONFIG)
 		control_apply_config(control->apply, text, bytes, !control->ready);
-	} else if (kind == MSG_FILE_TOKENS && api_tokens(control->http, text, bytes, &err) == -1) {
-		tg_log(TG_LOG_ERROR, "refused the token file", "reason=\"%s\"", err.text);
-		if (!control->ready)
-			exit(STATUS_REFUSED);
-	}
+	else if (kind == MSG_FILE_TOKENS && api_tokens(control->http, text, bytes, &err) == -1)
+		file_refuse(control, kind, err.text);
+	else if (kind == MSG_FILE_API_CERT || kind == MSG_FILE_API_KEY || kind == MSG_FILE_API_CLIENT_CA)
+		control_pem(control, kind, text, bytes);
 	explicit_bzero(text, bytes);
 }
 
+/* All of the API's TLS came: it is used from here on. */
+static void control_tls(struct control *control)
+{
+	struct control_pem *cert = &control->pem[0], *key = &control->pem[1], *ca = &control->pem[2];
+	struct tg_error     err;
+
+	if (cert->text == NULL || key->text == NULL)
+		return;
+	if (api_tls(control->http, cert->text, cert->bytes, key->text, key->bytes, ca->text, ca->bytes, &err) == -1)
+		file_refuse(control, MSG_FILE_API_CERT, err.text);
+	for (size_t i = 0; i < CONTROL_PEMS; i++)
+		pem_clear(&control->pem[i]);
+}
+
+/* Not before MSG_GO: by then tokens and TLS are there. */
 static void control_listen(struct control *control, uint32_t kind, int fd)
+{
+	if (control->listeners_count == CONTROL_LISTENERS)
+		tg_die("too many listeners");
+	control->listeners[control->listeners_count++] = (struct control_listener){ fd, kind };
+}
+
+static void control_accept(struct control *control)
 {
 	struct tg_error err;
 
-	if (api_listen(control->http, fd, kind == MSG_LISTENER_API_UNIX, &err) == -1)
-		tg_die("cannot listen for the API: %s", err.text);
+	for (size_t i = 0; i < control->listeners_count; i++) {
+		bool local = control->listeners[i].kind == MSG_LISTENER_API_UNIX;
+
+		if (api_listen(control->http, control->listeners[i].fd, local, &err) == -1)
+			tg_die("cannot listen for the API: %s", err.text);
+	}
+	control->listeners_count = 0;
 }
 
 /* Comes again after each SIGHUP. */
 static void control_go(struct control *control)
 {
+	control_tls(control);
+	control_accept(control);
 	if (!control->ready)
 		control_routes_start(control->routes);
 	control_apply_go(control->apply);
