@@ -19,6 +19,7 @@ struct client {
 	CURL              *curl;
 	struct curl_slist *headers;	/* of every request */
 	char              *base;	/* http://127.0.0.1:8000/api/v1 */
+	char              *socket;	/* NULL: TCP */
 	char               reason[CURL_ERROR_SIZE];
 };
 
@@ -108,17 +109,15 @@ static bool is_socket(const struct args *args)
 
 static int set_socket(struct client *client, const struct args *args, struct tg_error *err)
 {
-	TG_AUTO_FREE char *path = NULL;
-
 	client->base = strdup("http://tollgate/api/v1");
 	if (args->api != NULL)
-		path = strdup(args->api + strlen(UNIX_SCHEME));
+		client->socket = strdup(args->api + strlen(UNIX_SCHEME));
 	else if (args->socket != NULL)
-		path = strdup(args->socket);
-	else if (asprintf(&path, "%s/api.sock", args->run_dir) == -1)
-		path = NULL;
-	if (client->base == NULL || path == NULL ||
-	    curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, path) != CURLE_OK)
+		client->socket = strdup(args->socket);
+	else if (asprintf(&client->socket, "%s/api.sock", args->run_dir) == -1)
+		client->socket = NULL;
+	if (client->base == NULL || client->socket == NULL ||
+	    curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->socket) != CURLE_OK)
 		return tg_fail_memory(err);
 	return 0;
 }
@@ -161,6 +160,7 @@ void client_free(struct client *client)
 	curl_easy_cleanup(client->curl);
 	curl_slist_free_all(client->headers);
 	free(client->base);
+	free(client->socket);
 	free(client);
 	curl_global_cleanup();
 }
@@ -226,6 +226,12 @@ static int perform(struct call *call, const char *path, struct tg_error *err)
 		return tg_fail_memory(err);
 	if (call->stopped)
 		return tg_fail(err, TG_CODE_PROTOCOL, "the answer is not understood, or cannot be written");
+	if (code == CURLE_COULDNT_CONNECT && client->socket != NULL) {
+		long sys = 0;
+
+		curl_easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &sys);
+		return tg_fail_errno(err, (int)sys, "no daemon answers on %.90s", client->socket);
+	}
 	if (code != CURLE_OK)
 		return tg_fail(err, TG_CODE_SYSTEM, "%.140s",
 		               client->reason[0] != '\0' ? client->reason : curl_easy_strerror(code));
