@@ -74,7 +74,7 @@ int api_tls(struct api *api, const char *cert, size_t cert_bytes, const char *ke
 		return -1;
 	SSL_CTX_free(api->tls);
 	api->tls = tls;
-	LIST_FOREACH (listener, &api->listeners, entry)
+	for (listener = LIST_FIRST(&api->listeners); listener != NULL; listener = LIST_NEXT(listener, entry))
 		api_listener_refresh(listener);
 	return 0;
 }

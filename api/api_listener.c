@@ -94,7 +94,7 @@ static void on_request(struct evhttp_request *evreq, void *arg)
 	struct evhttp_connection *evcon = evhttp_request_get_connection(evreq);
 	struct conn *conn;
 
-	LIST_FOREACH (conn, &listener->conns, entry)
+	for (conn = LIST_FIRST(&listener->conns); conn != NULL; conn = LIST_NEXT(conn, entry))
 		if (conn->evcon == evcon)
 			break;
 	if (conn == NULL || conn->state != CONN_HANDED)

@@ -20,7 +20,7 @@ struct api_listener {
 	struct event            *crowd;		/* runs while no connection is accepted */
 	bool                     local;
 	unsigned                 most, count;
-	LIST_HEAD(, conn)        conns;
+	LIST_HEAD(conns, conn)   conns;
 	struct conn             *spare;		/* evhttp must never have to make its own, unguarded */
 };
 

@@ -138,7 +138,7 @@ enum api_routes_result api_routes_find(enum head_method method, const char *path
 	allow[0] = '\0';
 	if (strlen(path) >= sizeof(decoded))
 		return API_ROUTES_NOT_FOUND;
-	strcpy(decoded, path);
+	memcpy(decoded, path, strlen(path) + 1);
 	if (!query_decode(decoded))
 		return API_ROUTES_NOT_FOUND;
 

@@ -19,7 +19,7 @@ struct api {
 	struct tokens          *tokens;	/* NULL: none yet, nobody may */
 	SSL_CTX                *tls;	/* NULL: plain */
 	unsigned                big_bodies;
-	LIST_HEAD(, api_listener) listeners;
+	LIST_HEAD(listeners, api_listener) listeners;
 };
 
 #endif
