@@ -25,6 +25,7 @@ struct state;
 #define ENGINE_CHECK_MS	   6000	/* between two looks at everything */
 #define ENGINE_BACKOFF_MS  1000	/* doubled up to the most */
 #define ENGINE_BACKOFF_MOST_MS 60000
+#define ENGINE_BACKOFF_PORT_MS 5000	/* the most while another program has the port: trying is cheap */
 #define ENGINE_ROUNDS_MOST 4	/* of reading and changing one network before it is called failed */
 #define ENGINE_EVENT_MS	   50	/* one change makes several events: look once */
 #define ENGINE_NSIDS_MOST  (1U << 20)

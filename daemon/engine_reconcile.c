@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,14 +59,16 @@ static void describe(const struct plan *plan, char *to, size_t size)
 	}
 }
 
-static void on_failed(struct engine *e, struct engine_network *n, const char *reason)
+static void on_failed(struct engine *e, struct engine_network *n, const struct tg_error *err)
 {
-	bool known = n->failed && strcmp(n->reason, reason) == 0;
+	const char *reason = err->text;
+	uint32_t    most = err->sys == EADDRINUSE ? ENGINE_BACKOFF_PORT_MS : ENGINE_BACKOFF_MOST_MS;
+	bool        known = n->failed && strcmp(n->reason, reason) == 0;
 
 	snprintf(n->reason, sizeof n->reason, "%s", reason);
 	n->backoff_ms = n->backoff_ms == 0 ? ENGINE_BACKOFF_MS : n->backoff_ms * 2;
-	if (n->backoff_ms > ENGINE_BACKOFF_MOST_MS)
-		n->backoff_ms = ENGINE_BACKOFF_MOST_MS;
+	if (n->backoff_ms > most)
+		n->backoff_ms = most;
 	n->retry_at_ms = tg_clock_ms() + n->backoff_ms;
 	n->dirty = false;
 	n->up = false;
@@ -134,11 +137,12 @@ static bool plan_network(struct engine *e, struct engine_network *n, struct stat
 	struct tg_error             err = { .code = TG_CODE_NONE };
 
 	if (apply_read(&e->kernel, &e->host, &n->tenant, have, &err) != 0) {
-		on_failed(e, n, err.text);
+		on_failed(e, n, &err);
 		return false;
 	}
 	if (differ_plan(e->desired->model, want, have, before, &e->plan) != 0) {
-		on_failed(e, n, "out of memory");
+		tg_fail_memory(&err);
+		on_failed(e, n, &err);
 		return false;
 	}
 	if (e->plan.steps_count > 0) {
@@ -204,7 +208,7 @@ static void work_on(struct engine *e, struct engine_network *n, uint64_t until_m
 		n->rounds--;	/* waiting has a limit of its own */
 		break;
 	case APPLY_FAILED:
-		on_failed(e, n, err.text);
+		on_failed(e, n, &err);
 		break;
 	}
 	drop_plan(e);
@@ -224,12 +228,12 @@ static void plan_next(struct engine *e, struct engine_network *n)
 	}
 	state_clear(&have);
 	if (e->plan_port != 0 && n->rounds > ENGINE_ROUNDS_MOST) {
-		char still[96];
-		char reason[160];
+		struct tg_error err;
+		char            still[96];
 
 		describe(&e->plan, still, sizeof still);
-		snprintf(reason, sizeof reason, "does not become as it should: %s", still);
-		on_failed(e, n, reason);
+		tg_fail(&err, TG_CODE_SYSTEM, "does not become as it should: %s", still);
+		on_failed(e, n, &err);
 		drop_plan(e);
 	}
 }

@@ -19,6 +19,7 @@
 #include "netns/namespace.h"
 #include "netns/netlink.h"
 #include "netns/state.h"
+#include "netns/wireguard.h"
 
 /* Marks our routes: what has another number was added by somebody else.  ('t'; rtnetlink(7) leaves
  * numbers over 4 to programs.) */
@@ -457,7 +458,7 @@ static int explain(const struct step *step, const struct plan *plan, int sys, st
 	switch (step->kind) {
 	case STEP_LINK_UP:
 		if (sys == EADDRINUSE)
-			return tg_fail(err, TG_CODE_SYSTEM, "UDP port %u is in use", (unsigned)plan->want->port);
+			return wireguard_port_used(plan->want->port, err);
 		return tg_fail_errno(err, sys, "cannot set wg%u up", (unsigned)plan->want->port);
 	case STEP_ADDRESS_ADD:
 	case STEP_ADDRESS_REMOVE:

@@ -60,7 +60,7 @@ static int read_boot_id(uint8_t to[16], struct tg_error *err)
 
 int netns_host_init(struct netns_host *host, const char *prefix, struct tg_error *err)
 {
-	*host = (struct netns_host){ .home = -1, .route = -1, .diag = -1 };
+	*host = (struct netns_host){ .home = -1, .route = -1 };
 	snprintf(host->prefix, sizeof host->prefix, "%s", prefix);
 	if (read_boot_id(host->boot_id, err) != 0)
 		return -1;
@@ -69,9 +69,6 @@ int netns_host_init(struct netns_host *host, const char *prefix, struct tg_error
 		return tg_fail_sys(err, "cannot open the host's namespace");
 	host->route = netlink_open(NETLINK_ROUTE, err);
 	if (host->route == -1)
-		return -1;
-	host->diag = netlink_open(NETLINK_SOCK_DIAG, err);
-	if (host->diag == -1)
 		return -1;
 	host->cookie = netns_cookie_of(host->route);
 	if (host->cookie == 0)
@@ -83,7 +80,6 @@ void netns_host_clear(struct netns_host *host)
 {
 	tg_close_at(&host->home);
 	tg_close_at(&host->route);
-	tg_close_at(&host->diag);
 }
 
 void tenant_init(struct tenant *tenant, uint16_t port)

@@ -22,7 +22,6 @@ struct tg_error;
 struct netns_host {
 	int                home;	/* the host's namespace */
 	int                route;	/* an rtnetlink socket of it */
-	int                diag;	/* a socket monitoring one */
 	uint64_t           cookie;
 	uint8_t            boot_id[16];
 	enum msg_wireguard wireguard;	/* the backend: KERNEL or USERSPACE; AUTO: none works */

@@ -172,7 +172,7 @@ static int kernel_device(const struct netns_host *host, struct tenant *tenant, c
 	if (netlink_ask(tenant->genl, msg, NULL, NULL, &why) == 0)
 		return 0;
 	if (why.sys == EADDRINUSE)
-		return tg_fail(err, TG_CODE_SYSTEM, "UDP port %u is in use", (unsigned)tenant->port);
+		return wireguard_port_used(tenant->port, err);
 	return tg_fail_errno(err, why.sys, "cannot set key and port of %s", tenant->link);
 }
 

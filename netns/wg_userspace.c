@@ -245,7 +245,7 @@ static int userspace_device(const struct netns_host *host, struct tenant *tenant
 	if (failed == 0)
 		return 0;
 	if (why.sys == EADDRINUSE)
-		return tg_fail(err, TG_CODE_SYSTEM, "UDP port %u is in use", (unsigned)tenant->port);
+		return wireguard_port_used(tenant->port, err);
 	*err = why;
 	return -1;
 }

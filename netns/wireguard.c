@@ -20,6 +20,14 @@
 
 #define TUN "/dev/net/tun"
 
+int wireguard_port_used(unsigned port, struct tg_error *err)
+{
+	tg_fail(err, TG_CODE_SYSTEM, "UDP port %u is in use", port);
+	if (err != NULL)
+		err->sys = EADDRINUSE;
+	return -1;
+}
+
 static int on_family(struct nlmsghdr *head, void *arg)
 {
 	uint16_t      *family = arg;

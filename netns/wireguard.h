@@ -38,6 +38,9 @@ struct wireguard {
 	void (*end)(const struct netns_host *host, struct tenant *tenant);
 };
 
+/* Fails with the words for it, and EADDRINUSE in err->sys. */
+int wireguard_port_used(unsigned port, struct tg_error *err);
+
 extern const struct wireguard wireguard_kernel;
 extern const struct wireguard wireguard_userspace;
 

@@ -335,7 +335,7 @@ unsigned fake_apply(const struct model *model, uint16_t port, const struct model
 {
 	const struct model_network *want = model_find(model, port);
 	struct apply_kernel         kernel = fake_kernel_of();
-	struct netns_host           host = { .home = -1, .route = -1, .diag = -1 };
+	struct netns_host           host = { .home = -1, .route = -1 };
 	struct tenant               tenant;
 	struct tg_error             err;
 
