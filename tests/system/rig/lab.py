@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 
 from rig.servers import Server
@@ -38,6 +39,12 @@ def ip_show(*words, namespace=None):
 
 def wg(*words, namespace=None, **options):
     return run(*entering(namespace), "wg", *words, **options)
+
+
+def listens(path):
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(path)
+    return True
 
 
 class Key:
@@ -132,8 +139,8 @@ class Machine(Host):
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                         start_new_session=True)
         log.close()
-        socket = pathlib.Path(f"/run/wireguard/{self.device}.sock")
-        until(socket.exists, f"{socket} is there")
+        # wg(8) removes a socket on which nobody listens yet.
+        until(lambda: listens(f"/run/wireguard/{self.device}.sock"), f"wireguard-go serves {self.device}")
 
     def handshake(self):
         """The time of the last one, 0: never."""

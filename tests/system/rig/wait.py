@@ -16,7 +16,7 @@ def until(check, what, seconds=15):
             value = check()
             if value:
                 return value
-        except (OSError, AssertionError) as error:
+        except (OSError, AssertionError, ValueError) as error:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not in {seconds * SLOW:.0f} s: {what} (last: {last!r})")
