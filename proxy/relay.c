@@ -146,6 +146,16 @@ static enum way_result way_read_buffer(struct relay *relay, struct relay_way *wa
 	return WAY_WAITS;
 }
 
+/* Tells the other side of the end.  When it was the last way, closing does that. */
+static void way_shut(struct relay *relay, struct relay_way *way)
+{
+	const struct relay_way *other = way == &relay->up ? &relay->down : &relay->up;
+
+	way->shut = 1;
+	if (!other->shut)
+		shutdown(way->to->fd, SHUT_WR);
+}
+
 /* Moves until one side has enough.  Adds up what came from `from` and what went to `to`. */
 static enum way_result way_move(struct relay *relay, struct relay_way *way, uint64_t *received,
                                 uint64_t *sent)
@@ -163,10 +173,8 @@ static enum way_result way_move(struct relay *relay, struct relay_way *way, uint
 		}
 		if (way->full < BULK_READS)
 			way_give_pipe(relay, way);
-		if (way->ended && !way->shut) {
-			shutdown(way->to->fd, SHUT_WR);
-			way->shut = 1;
-		}
+		if (way->ended && !way->shut)
+			way_shut(relay, way);
 		if (way->ended || (way->from->ready & EV_READ) == 0 || (way->to->ready & EV_WRITE) == 0)
 			break;
 		if (*received >= stop_at)

@@ -75,7 +75,8 @@ static void on_connect_ready(struct wire *wire, short what)
 
 	if ((what & EV_WRITE) == 0)
 		return;
-	if (getsockopt(wire->fd, SOL_SOCKET, SO_ERROR, &failure, &bytes) == -1)
+	/* A failure shows as readable too; then it may also be an upstream that speaks first. */
+	if ((what & EV_READ) != 0 && getsockopt(wire->fd, SOL_SOCKET, SO_ERROR, &failure, &bytes) == -1)
 		failure = errno;
 	if (failure != 0) {
 		upstream_fail_this(u, UPSTREAM_REFUSED);
