@@ -287,7 +287,8 @@ static bool client_is_gone(const struct http_conn *c)
 {
 	char byte;
 
-	return recv(c->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 && errno != EAGAIN && errno != EINTR;
+	return recv(c->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 && errno != EAGAIN &&
+	       errno != EINTR;
 }
 
 static void on_client(struct wire *wire, short what)

@@ -78,7 +78,7 @@ bool http_is_target(char c)
 
 char http_lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
 bool http_equal(const char *a, size_t len, const char *b)

@@ -17,14 +17,15 @@ static const struct {
 	const char *fields;	/* of its own, with CRLF */
 } answers[] = {
 	{ 400, "Bad Request", "The request is malformed or ambiguous.", "" },
-	{ 404, "Not Found", "This host name is not known here.", "" },
+	{ 404, "Not Found", "There is nothing here under this name.", "" },
 	{ 405, "Method Not Allowed", "This method is not allowed here.",
 	  "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n" },
 	{ 408, "Request Timeout", "The request came too slowly.", "" },
 	{ 414, "URI Too Long", "The request line is too long.", "" },
 	{ 431, "Request Header Fields Too Large", "The request's fields are too large.", "" },
-	{ 502, "Bad Gateway", "The server behind this gateway cannot be reached, or its answer is broken.", "" },
-	{ 503, "Service Unavailable", "Too many connections for this host.", "Retry-After: 1\r\n" },
+	{ 502, "Bad Gateway", "The server behind this gateway cannot be reached, or its answer is broken.",
+	  "" },
+	{ 503, "Service Unavailable", "There are too many connections.", "Retry-After: 1\r\n" },
 	{ 504, "Gateway Timeout", "The server behind this gateway did not answer in time.", "" },
 };
 

@@ -67,7 +67,8 @@ static int proxy_header_send(struct http_conn *c)
 		return 0;
 	bytes = proxy_protocol_print_of(c->use.host->proxy_protocol, &c->peer, c->client.fd, header);
 	/* A socket that was just made has room for it. */
-	return send(c->upstream.wire.fd, header, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)bytes ? 0 : -1;
+	return send(c->upstream.wire.fd, header, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)bytes ? 0
+	                                                                                               : -1;
 }
 
 static void on_upstream_done(struct upstream *u, enum upstream_result result)
@@ -328,7 +329,8 @@ static enum http_step request_take(struct http_conn *c, const struct http_head *
 	parts[0].iov_len = http_forward_request(out, head, bytes, &how);
 	/* Const is cast away for struct iovec's sake: nobody writes there. */
 	parts[1] = (struct iovec){ .iov_base = c->worker->buffer + head->bytes, .iov_len = used };
-	return request_send(c, method_is_idempotent(head->method) && c->request.kind == HTTP_BODY_NONE, parts);
+	return request_send(c, method_is_idempotent(head->method) && c->request.kind == HTTP_BODY_NONE,
+	                    parts);
 }
 
 static enum http_step request_more(struct http_conn *c, const struct http_head *head, size_t len)
@@ -354,7 +356,6 @@ enum http_step http_request_refuse(struct http_conn *c, unsigned status)
 enum http_step http_request_head(struct http_conn *c)
 {
 	struct http_head     *head = &c->worker->http->head;
-	TG_AUTO_FREE void    *partial = NULL;
 	const char           *bytes = (const char *)c->worker->buffer;
 	enum http_step        step = HTTP_STEP_GONE;
 	enum http_head_result result;
@@ -377,7 +378,8 @@ enum http_step http_request_head(struct http_conn *c)
 	if (result == HTTP_HEAD_MORE)
 		return request_more(c, head, len);
 
-	partial = tg_take_ptr(&c->partial);
+	TG_AUTO_FREE void *partial = tg_take_ptr(&c->partial);	/* `head`, perhaps */
+
 	switch (result) {
 	case HTTP_HEAD_DONE:
 		step = request_take(c, head, bytes, len);

@@ -83,8 +83,8 @@ static enum http_step response_begin(struct http_conn *c, const struct http_head
 	/* Where the body ends with the connection, to upstream or for a client that knows no chunks, so
 	 * does the client's.  So it does when upstream answers before it has all of the request: the
 	 * rest may never come. */
-	c->close |= c->response.kind == HTTP_BODY_CLOSE || !http_body_is_done(&c->request) || c->worker->draining ||
-	            (c->http_1_0 && c->response.kind == HTTP_BODY_CHUNKED);
+	c->close |= c->response.kind == HTTP_BODY_CLOSE || !http_body_is_done(&c->request) ||
+	            c->worker->draining || (c->http_1_0 && c->response.kind == HTTP_BODY_CHUNKED);
 	parts[0].iov_len = http_forward_response(out, head, bytes, connection_of(c), c->http_1_0);
 	result = body_take(c, bytes + head->bytes, len - head->bytes, &parts[1]);
 	c->answered = true;
@@ -147,7 +147,8 @@ static enum http_step response_interim(struct http_conn *c, const struct http_he
 }
 
 /* A whole head. */
-static enum http_step response_take(struct http_conn *c, const struct http_head *head, char *bytes, size_t len)
+static enum http_step response_take(struct http_conn *c, const struct http_head *head, char *bytes,
+                                    size_t len)
 {
 	enum http_step step;
 
@@ -167,8 +168,8 @@ static enum http_step response_take(struct http_conn *c, const struct http_head 
 
 static enum http_step response_head(struct http_conn *c, char *bytes, size_t len)
 {
-	TG_AUTO_FREE void *partial = NULL;
-	struct http_head  *head = &c->worker->http->head;
+	struct http_head     *head = &c->worker->http->head;
+	enum http_head_result result;
 
 	/* Upstream has begun to answer: a second try might do twice what was asked once. */
 	if (c->retry) {
@@ -179,20 +180,16 @@ static enum http_step response_head(struct http_conn *c, char *bytes, size_t len
 		head = c->partial;
 	else
 		http_head_init(head, HTTP_KIND_RESPONSE);
-	switch (http_head_read(head, bytes, len)) {
-	case HTTP_HEAD_MORE:
+	result = http_head_read(head, bytes, len);
+	if (result == HTTP_HEAD_MORE) {
 		if (http_conn_keep_head(c, head) == -1 || http_kept_put(&c->back, bytes, len) == -1)
 			return http_conn_finish(c, true);
 		return HTTP_STEP_MOVED;
-	case HTTP_HEAD_DONE:
-		partial = tg_take_ptr(&c->partial);
-		return response_take(c, head, bytes, len);
-	case HTTP_HEAD_BAD:
-	case HTTP_HEAD_LONG_LINE:
-	case HTTP_HEAD_LARGE:
-		break;
 	}
-	return http_conn_answer(c, 502);
+
+	TG_AUTO_FREE void *partial = tg_take_ptr(&c->partial);	/* `head`, perhaps */
+
+	return result == HTTP_HEAD_DONE ? response_take(c, head, bytes, len) : http_conn_answer(c, 502);
 }
 
 enum http_step http_response_pump(struct http_conn *c)

@@ -15,8 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 	} while (0)
 
 /* Reads on in pieces of `most`, each in memory of its own. */
-static enum http_body_result read_pieces(struct http_body *body, const uint8_t *data, size_t size, size_t most,
-                                         char *to, size_t *used, size_t *kept)
+static enum http_body_result read_pieces(struct http_body *body, const uint8_t *data, size_t size,
+                                         size_t most, char *to, size_t *used, size_t *kept)
 {
 	enum http_body_result result = HTTP_BODY_MORE;
 

@@ -55,7 +55,8 @@ static void check_forwarded(const struct http_head *head, const char *bytes)
 	size_t                  len;
 
 	if (head->kind == HTTP_KIND_REQUEST) {
-		if (head->method == HTTP_METHOD_CONNECT || http_forward_host(head, bytes, name) != HTTP_HOST_NAME) {
+		if (head->method == HTTP_METHOD_CONNECT ||
+		    http_forward_host(head, bytes, name) != HTTP_HOST_NAME) {
 			free(out);
 			return;
 		}
@@ -77,7 +78,8 @@ static void check_forwarded(const struct http_head *head, const char *bytes)
 			CHECK(again.chunked == head->chunked && again.has_length == head->has_length);
 			CHECK(again.length == head->length && again.upgrade == how.upgrade);
 			CHECK(count(&again, HTTP_NAME_HOST) == 1 && count(&again, HTTP_NAME_X_REAL_IP) == 1);
-			CHECK(count(&again, HTTP_NAME_X_FORWARDED) == 3 && count(&again, HTTP_NAME_FORWARDED) == 0);
+			CHECK(count(&again, HTTP_NAME_X_FORWARDED) == 3 &&
+			      count(&again, HTTP_NAME_FORWARDED) == 0);
 		} else {
 			CHECK(again.close && again.options_count == 0);
 		}

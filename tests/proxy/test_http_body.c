@@ -65,7 +65,8 @@ START_TEST(chunks_end_with_the_empty_line)
 	strcat(text, "GET / HTTP/1.1\r\n");
 	for (size_t most = 1; most < 100; most++) {
 		http_body_of_request(&body, &chunked);
-		ck_assert_int_eq(read_pieces(&body, text, strlen(text), most, &used, data, &kept), HTTP_BODY_DONE);
+		ck_assert_int_eq(read_pieces(&body, text, strlen(text), most, &used, data, &kept),
+		                 HTTP_BODY_DONE);
 		ck_assert_uint_eq(used, strlen(whole));
 		ck_assert_uint_eq(kept, strlen("Wikipedia in \r\n\r\nchunks."));
 		ck_assert_mem_eq(data, "Wikipedia in \r\n\r\nchunks.", kept);
@@ -140,8 +141,9 @@ START_TEST(broken_chunks_are_refused_where_they_break)
 	ck_assert_msg(used == broken[_i].fine, "%s: %zu", broken[_i].text, used);
 	for (size_t most = 1; most < 20; most++) {
 		http_body_of_request(&body, &chunked);
-		ck_assert_int_eq(read_pieces(&body, broken[_i].text, strlen(broken[_i].text), most, &used, data,
-		                             &kept), HTTP_BODY_BAD);
+		ck_assert_int_eq(read_pieces(&body, broken[_i].text, strlen(broken[_i].text), most, &used,
+		                             data, &kept),
+		                 HTTP_BODY_BAD);
 		ck_assert_uint_eq(used, broken[_i].fine);
 	}
 }
@@ -216,7 +218,9 @@ START_TEST(some_responses_have_no_body)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct http_head with = { .has_length = true, .length = 3, .status = (uint16_t)cases[i].status };
+		struct http_head with = { .has_length = true,
+			                  .length = 3,
+			                  .status = (uint16_t)cases[i].status };
 		struct http_head without = { .status = (uint16_t)cases[i].status };
 		struct http_body body;
 
@@ -247,7 +251,8 @@ void test_http_body(TCase *tc)
 {
 	tcase_add_test(tc, chunks_end_with_the_empty_line);
 	tcase_add_test(tc, every_prefix_of_chunks_asks_for_more);
-	tcase_add_loop_test(tc, broken_chunks_are_refused_where_they_break, 0, sizeof(broken) / sizeof(broken[0]));
+	tcase_add_loop_test(tc, broken_chunks_are_refused_where_they_break, 0,
+	                    sizeof(broken) / sizeof(broken[0]));
 	tcase_add_test(tc, limits_of_chunks_hold_to_the_byte);
 	tcase_add_test(tc, the_largest_chunk_is_counted_right);
 	tcase_add_test(tc, a_length_takes_its_bytes_and_no_more);

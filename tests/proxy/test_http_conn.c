@@ -146,11 +146,13 @@ START_TEST(a_request_may_come_byte_by_byte)
 {
 	int upstream, client = ingress_connect(&in, port);
 
-	for (const char *at = POST_A "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"; *at != '\0'; at++)
+	for (const char *at = POST_A "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"; *at != '\0';
+	     at++)
 		web_send(&in, client, at, 1);
 	upstream = ingress_accept(&in, a);
 	web_hear(&in, upstream, text, sizeof(text), "\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
-	for (const char *at = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"; *at; at++)
+	for (const char *at = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+	     *at; at++)
 		web_send(&in, upstream, at, 1);
 	web_hear(&in, client, text, sizeof(text), "\r\n\r\n2\r\nok\r\n0\r\n\r\n");
 	web_say(&in, client, GET_A);
@@ -359,7 +361,8 @@ START_TEST(a_body_cut_short_is_never_whole)
 
 	for (size_t i = 0; i < 3; i++) {
 		int upstream;
-		int client = begin(a, i == 1 ? "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n" : GET_A, &upstream);
+		int client =
+		        begin(a, i == 1 ? "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n" : GET_A, &upstream);
 
 		web_say(&in, upstream, cut[i]);
 		web_hear(&in, client, text, sizeof(text), "ok");
@@ -390,7 +393,8 @@ END_TEST
 START_TEST(an_http_1_0_client_sees_no_chunks)
 {
 	int upstream;
-	int client = begin(a, "GET / HTTP/1.0\r\nHost: a.example\r\nConnection: keep-alive\r\n\r\n", &upstream);
+	int client =
+	        begin(a, "GET / HTTP/1.0\r\nHost: a.example\r\nConnection: keep-alive\r\n\r\n", &upstream);
 
 	ck_assert_ptr_nonnull(strstr(text, "GET / HTTP/1.1\r\n"));
 	web_say(&in, upstream, "HTTP/1.1 103 Early Hints\r\n\r\n" OK);
@@ -398,7 +402,8 @@ START_TEST(an_http_1_0_client_sees_no_chunks)
 	ck_assert_ptr_nonnull(strstr(text, "Connection: keep-alive\r\n"));
 	web_say(&in, client, "GET / HTTP/1.0\r\nHost: a.example\r\nConnection: keep-alive\r\n\r\n");
 	hear_head(upstream);
-	web_say(&in, upstream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n2\r\nok\r\n0\r\n\r\n");
+	web_say(&in, upstream,
+	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n2\r\nok\r\n0\r\n\r\n");
 	web_hear(&in, client, text, sizeof(text), "\r\n\r\nabcdok");
 	ck_assert_ptr_null(strstr(text, "chunked"));
 	ck_assert_int_eq(web_end(&in, client), 0);
@@ -492,8 +497,10 @@ END_TEST
 START_TEST(an_upgrade_becomes_a_tunnel)
 {
 	int upstream;
-	int client = begin(a, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly",
-	                   &upstream);
+	int client = begin(
+	        a,
+	        "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly",
+	        &upstream);
 
 	ck_assert_ptr_nonnull(strstr(text, "Connection: upgrade\r\nUpgrade: websocket\r\n"));
 	web_silence(&in, upstream);
@@ -519,8 +526,9 @@ END_TEST
 START_TEST(an_upgrade_that_upstream_declines_is_a_request)
 {
 	int upstream;
-	int client = begin(a, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" GET_A,
-	                   &upstream);
+	int client = begin(
+	        a, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" GET_A,
+	        &upstream);
 
 	web_say(&in, upstream, OK);
 	hear_ok(client);
@@ -532,8 +540,10 @@ START_TEST(http_2_is_no_upgrade)
 {
 	int upstream;
 
-	begin(a, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-	         "HTTP2-Settings: x\r\n\r\n", &upstream);
+	begin(a,
+	      "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+	      "HTTP2-Settings: x\r\n\r\n",
+	      &upstream);
 	ck_assert_ptr_null(strstr(text, "pgrade"));
 	ck_assert_ptr_null(strstr(text, "HTTP2-Settings"));
 }
@@ -547,7 +557,8 @@ void test_http_conn(TCase *tc)
 	tcase_add_test(tc, another_client_gets_another_upstream_connection);
 	tcase_add_test(tc, pipelined_requests_are_answered_in_turn);
 	tcase_add_test(tc, a_request_may_come_byte_by_byte);
-	tcase_add_loop_test(tc, what_cannot_be_forwarded_is_answered, 0, sizeof(answers) / sizeof(answers[0]));
+	tcase_add_loop_test(tc, what_cannot_be_forwarded_is_answered, 0,
+	                    sizeof(answers) / sizeof(answers[0]));
 	tcase_add_test(tc, heads_that_are_too_large_are_refused);
 	tcase_add_test(tc, bytes_and_connections_are_counted_for_their_host);
 	tcase_add_test(tc, a_kept_connection_that_died_is_replaced);

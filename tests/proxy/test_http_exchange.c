@@ -309,7 +309,7 @@ END_TEST
 START_TEST(a_refused_client_gets_its_answer_though_it_sends_on)
 {
 	static char block[65536];
-	int         client = ask("POST / HTTP/1.1\r\nHost: unknown.example\r\nContent-Length: 1000000\r\n\r\n");
+	int client = ask("POST / HTTP/1.1\r\nHost: unknown.example\r\nContent-Length: 1000000\r\n\r\n");
 
 	ingress_run(&in, 20);
 	for (int i = 0; i < 10; i++)

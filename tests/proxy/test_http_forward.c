@@ -41,29 +41,35 @@ static const char *respond(const char *text, enum http_connection connection, bo
 
 START_TEST(fields_pass_but_for_those_of_one_hop)
 {
-	ck_assert_str_eq(forward("GET /a?b HTTP/1.1\r\nA: 1\r\nHost:  Shop.Example:80 \r\nKeep-Alive: 5\r\nB:2 \r\n"
-	                         "Connection: close, x-mine\r\nTE: trailers\r\nX-MINE: 3\r\nProxy-Connection: x\r\n"
-	                         "Proxy-Authorization: x\r\nC: \t3\r\nD:\r\n\r\n", NULL),
-	                 "GET /a?b HTTP/1.1\r\nHost: Shop.Example:80\r\nA: 1\r\nB:2 \r\nC: \t3\r\nD:\r\n"
-	                 TRAIL("Shop.Example:80") "\r\n");
+	ck_assert_str_eq(
+	        forward("GET /a?b HTTP/1.1\r\nA: 1\r\nHost:  Shop.Example:80 \r\nKeep-Alive: 5\r\nB:2 \r\n"
+	                "Connection: close, x-mine\r\nTE: trailers\r\nX-MINE: 3\r\nProxy-Connection: x\r\n"
+	                "Proxy-Authorization: x\r\nC: \t3\r\nD:\r\n\r\n",
+	                NULL),
+	        "GET /a?b HTTP/1.1\r\nHost: Shop.Example:80\r\nA: 1\r\nB:2 \r\nC: \t3\r\nD:\r\n" TRAIL(
+	                "Shop.Example:80") "\r\n");
 }
 END_TEST
 
 START_TEST(who_the_client_is_is_not_the_clients_to_say)
 {
-	ck_assert_str_eq(forward("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\nx_forwarded_for: 10.0.0.1\r\n"
+	ck_assert_str_eq(forward("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\nx_forwarded_for: "
+	                         "10.0.0.1\r\n"
 	                         "X-Real-IP: 10.0.0.1\r\nX_Real_IP: 1\r\nX-FORWARDED-PROTO: https\r\n"
 	                         "X-Forwarded-Port: 1\r\nForwarded: for=10.0.0.1\r\nX-Forwarded-Host: b\r\n"
-	                         "Proxy: http://evil\r\n\r\n", NULL),
+	                         "Proxy: http://evil\r\n\r\n",
+	                         NULL),
 	                 "GET / HTTP/1.1\r\nHost: a\r\n" TRAIL("a") "\r\n");
 }
 END_TEST
 
 START_TEST(connection_cannot_take_away_what_frames_or_routes)
 {
-	ck_assert_str_eq(forward("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
-	                         "Connection: host, content-length, x-forwarded-for, cookie\r\nCookie: c\r\n\r\n", NULL),
-	                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n" TRAIL("a") "\r\n");
+	ck_assert_str_eq(
+	        forward("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+	                "Connection: host, content-length, x-forwarded-for, cookie\r\nCookie: c\r\n\r\n",
+	                NULL),
+	        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n" TRAIL("a") "\r\n");
 	ck_assert_str_eq(forward("POST / HTTP/1.1\r\nHost: a\r\nConnection: Transfer-Encoding\r\n"
 	                         "Transfer-Encoding: CHUNKED\r\n\r\n", NULL),
 	                 "POST / HTTP/1.1\r\nHost: a\r\n" TRAIL("a") "Transfer-Encoding: chunked\r\n\r\n");
@@ -80,8 +86,9 @@ START_TEST(targets_become_paths)
 	                 "GET /?x HTTP/1.1\r\nHost: a\r\n" TRAIL("a") "\r\n");
 	ck_assert_str_eq(forward("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", NULL),
 	                 "OPTIONS * HTTP/1.1\r\nHost: a\r\n" TRAIL("a") "\r\n");
-	ck_assert_str_eq(forward("PROPFIND / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", "inner:8080"),
-	                 "PROPFIND / HTTP/1.1\r\nHost: inner:8080\r\nExpect: 100-continue\r\n" TRAIL("a") "\r\n");
+	ck_assert_str_eq(
+	        forward("PROPFIND / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", "inner:8080"),
+	        "PROPFIND / HTTP/1.1\r\nHost: inner:8080\r\nExpect: 100-continue\r\n" TRAIL("a") "\r\n");
 }
 END_TEST
 
@@ -108,7 +115,8 @@ START_TEST(upgrades_pass_but_to_http)
 		char text[400];
 
 		snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", cases[i].fields);
-		ck_assert_msg((strstr(forward(text, NULL), "\r\nUpgrade: ") != NULL) == cases[i].passes, "%s", text);
+		ck_assert_msg((strstr(forward(text, NULL), "\r\nUpgrade: ") != NULL) == cases[i].passes, "%s",
+		              text);
 		ck_assert((strstr(out, "\r\nConnection: upgrade\r\n") != NULL) == cases[i].passes);
 	}
 	forward("GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", NULL);
@@ -118,20 +126,26 @@ END_TEST
 
 START_TEST(responses_lose_the_fields_of_one_hop)
 {
-	ck_assert_str_eq(respond("HTTP/1.0 404 Nope\r\nA: 1\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\n"
-	                         "Keep-Alive: timeout=5\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 3\r\n"
-	                         "Proxy-Authenticate: x\r\nUpgrade: h2c\r\n\r\n", HTTP_CONNECTION_NONE, false),
-	                 "HTTP/1.1 404 Nope\r\nA: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 3\r\n\r\n");
-	ck_assert_str_eq(respond("HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_CONNECTION_CLOSE, false),
-	                 "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-	ck_assert_str_eq(respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_CONNECTION_KEEP_ALIVE,
-	                         true), "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n");
+	ck_assert_str_eq(
+	        respond("HTTP/1.0 404 Nope\r\nA: 1\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\n"
+	                "Keep-Alive: timeout=5\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 3\r\n"
+	                "Proxy-Authenticate: x\r\nUpgrade: h2c\r\n\r\n",
+	                HTTP_CONNECTION_NONE, false),
+	        "HTTP/1.1 404 Nope\r\nA: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 3\r\n\r\n");
+	ck_assert_str_eq(
+	        respond("HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_CONNECTION_CLOSE, false),
+	        "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+	ck_assert_str_eq(respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+	                         HTTP_CONNECTION_KEEP_ALIVE, true),
+	                 "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n");
 	ck_assert_str_eq(respond("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", HTTP_CONNECTION_NONE, false),
 	                 "HTTP/1.1 204 No\r\n\r\n");
-	ck_assert_str_eq(respond("HTTP/1.1 100 Go\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_CONNECTION_NONE, false),
-	                 "HTTP/1.1 100 Go\r\n\r\n");
-	ck_assert_str_eq(respond("HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n", HTTP_CONNECTION_NONE, false),
-	                 "HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n");
+	ck_assert_str_eq(
+	        respond("HTTP/1.1 100 Go\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_CONNECTION_NONE, false),
+	        "HTTP/1.1 100 Go\r\n\r\n");
+	ck_assert_str_eq(
+	        respond("HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n", HTTP_CONNECTION_NONE, false),
+	        "HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n");
 }
 END_TEST
 
@@ -221,9 +235,11 @@ START_TEST(redirects_keep_path_and_query)
 		char expected[200];
 
 		read_head(HTTP_KIND_REQUEST, cases[i][0]);
-		out[http_forward_redirect(out, &head, cases[i][0], "shop.example", HTTP_CONNECTION_NONE)] = '\0';
+		out[http_forward_redirect(out, &head, cases[i][0], "shop.example", HTTP_CONNECTION_NONE)] =
+		        '\0';
 		snprintf(expected, sizeof(expected),
-		         "HTTP/1.1 308 Permanent Redirect\r\nLocation: %sContent-Length: 0\r\n\r\n", cases[i][1]);
+		         "HTTP/1.1 308 Permanent Redirect\r\nLocation: %sContent-Length: 0\r\n\r\n",
+		         cases[i][1]);
 		ck_assert_str_eq(out, expected);
 	}
 }
@@ -240,7 +256,8 @@ START_TEST(answers_are_as_long_as_they_say)
 		read_head(HTTP_KIND_RESPONSE, out);
 		ck_assert_uint_eq(head.status, statuses[i]);
 		ck_assert_uint_eq(head.length, len - head.bytes);
-		ck_assert_uint_eq(http_forward_answer(out, statuses[i], HTTP_CONNECTION_KEEP_ALIVE, true), head.bytes);
+		ck_assert_uint_eq(http_forward_answer(out, statuses[i], HTTP_CONNECTION_KEEP_ALIVE, true),
+		                  head.bytes);
 		ck_assert((strstr(out, "\r\nAllow: ") != NULL) == (statuses[i] == 405));
 	}
 }

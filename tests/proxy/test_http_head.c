@@ -19,7 +19,8 @@ static char *exact_copy(const char *bytes, size_t len)
 	return copy;
 }
 
-static enum http_head_result read_whole(struct http_head *head, enum http_kind kind, const char *bytes, size_t len)
+static enum http_head_result read_whole(struct http_head *head, enum http_kind kind, const char *bytes,
+                                        size_t len)
 {
 	char *copy = exact_copy(bytes, len);
 
@@ -73,7 +74,8 @@ static const struct {
 	{ "identity", POST "Transfer-Encoding: identity\r\n\r\n", 0 },
 	{ "gzip, chunked", POST "Transfer-Encoding: gzip, chunked\r\n\r\n", 0 },
 	{ "chunked, gzip", POST "Transfer-Encoding: chunked, gzip\r\n\r\n", 0 },
-	{ "chunked, identity in two", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n", 0 },
+	{ "chunked, identity in two",
+	  POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n", 0 },
 	{ "chunked quoted", POST "Transfer-Encoding: \"chunked\"\r\n\r\n", 0 },
 	{ "chunked with a parameter", POST "Transfer-Encoding: chunked;q=1\r\n\r\n", 0 },
 	{ "xchunked", POST "Transfer-Encoding: xchunked\r\n\r\n", 0 },
@@ -146,21 +148,31 @@ START_TEST(ambiguous_requests_are_refused)
 END_TEST
 
 static const char *const broken_responses[] = {
-	"HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 600 OK\r\n\r\n",
-	"HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "ICY 200 OK\r\n\r\n", "HTTP/1.1 200 O\x01K\r\n\r\n",
-	"HTTP/1.1 200 OK\n\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
+	"HTTP/1.1 2000 OK\r\n\r\n",
+	"HTTP/1.1 20 OK\r\n\r\n",
+	"HTTP/1.1 099 OK\r\n\r\n",
+	"HTTP/1.1 600 OK\r\n\r\n",
+	"HTTP/2.0 200 OK\r\n\r\n",
+	"HTTP/1.1  200 OK\r\n\r\n",
+	"ICY 200 OK\r\n\r\n",
+	"HTTP/1.1 200 O\x01K\r\n\r\n",
+	"HTTP/1.1 200 OK\n\n",
+	"\r\nHTTP/1.1 200 OK\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
 	"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-	"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
-	"<html>", "HTTP/1.1 200 OK\r\nX : a\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+	"<html>",
+	"HTTP/1.1 200 OK\r\nX : a\r\n\r\n",
 };
 
 START_TEST(broken_responses_are_refused)
 {
 	struct http_head head;
 
-	ck_assert_msg(read_response(&head, broken_responses[_i]) == HTTP_HEAD_BAD, "%s", broken_responses[_i]);
+	ck_assert_msg(read_response(&head, broken_responses[_i]) == HTTP_HEAD_BAD, "%s",
+	              broken_responses[_i]);
 }
 END_TEST
 
@@ -196,7 +208,8 @@ START_TEST(every_prefix_asks_for_more)
 	struct http_head head;
 
 	for (size_t n = 0; n < strlen(full); n++)
-		ck_assert_msg(read_whole(&head, HTTP_KIND_REQUEST, full, n) == HTTP_HEAD_MORE, "after %zu", n);
+		ck_assert_msg(read_whole(&head, HTTP_KIND_REQUEST, full, n) == HTTP_HEAD_MORE, "after %zu",
+		              n);
 	ck_assert_int_eq(read_request(&head, full), HTTP_HEAD_DONE);
 }
 END_TEST
@@ -324,7 +337,8 @@ START_TEST(targets_have_forms)
 
 		ck_assert_msg(read_request(&head, cases[i].text) == HTTP_HEAD_DONE, "%s", cases[i].text);
 		ck_assert_msg(span_is(cases[i].text, head.path, cases[i].path), "%s", cases[i].text);
-		ck_assert_msg(span_is(cases[i].text, head.authority, cases[i].authority), "%s", cases[i].text);
+		ck_assert_msg(span_is(cases[i].text, head.authority, cases[i].authority), "%s",
+		              cases[i].text);
 	}
 }
 END_TEST
@@ -350,7 +364,8 @@ END_TEST
 START_TEST(responses_are_read)
 {
 	struct http_head  head;
-	const char *const text = "HTTP/1.1 404 Not \xc3\xa4 Found\r\nContent-Length: 9223372036854775807\r\n\r\nrest";
+	const char *const text =
+	        "HTTP/1.1 404 Not \xc3\xa4 Found\r\nContent-Length: 9223372036854775807\r\n\r\nrest";
 
 	ck_assert_int_eq(read_response(&head, text), HTTP_HEAD_DONE);
 	ck_assert_int_eq(head.status, 404);

@@ -332,7 +332,8 @@ START_TEST(splits_change_nothing_upstream)
 		"PUT /2 HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n"
 		"4\r\nWiki\r\n5;x=y\r\npedia\r\n0\r\nSum: 1\r\n\r\n"
 		"\r\nGET /3 HTTP/1.1\r\nHost: a.example\r\n\r\n";
-	static const char *const bodies[] = { "0123456789", "4\r\nWiki\r\n5;x=y\r\npedia\r\n0\r\nSum: 1\r\n\r\n", "" };
+	static const char *const bodies[] = { "0123456789",
+		                              "4\r\nWiki\r\n5;x=y\r\npedia\r\n0\r\nSum: 1\r\n\r\n", "" };
 	unsigned seed = 5;
 
 	route(host_a());
