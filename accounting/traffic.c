@@ -120,8 +120,11 @@ static int prepare(struct traffic *t, int64_t now_unix_ms, struct tg_error *err)
 
 	if (find_span(t, newest_time(t->store, &t->query, clock_s), err) == -1)
 		return -1;
-	if (t->query.format != TRAFFIC_JSON)
-		return 0;
+	/* Large, but only what is used becomes real memory. */
+	if (t->query.format != TRAFFIC_JSON) {
+		t->names = calloc(TRAFFIC_NAMES, sizeof *t->names);
+		return t->names == NULL ? tg_fail_memory(err) : 0;
+	}
 	t->kept = calloc(TRAFFIC_ROWS, sizeof *t->kept);
 	if (t->kept == NULL)
 		return tg_fail_memory(err);
@@ -155,8 +158,6 @@ enum traffic_result traffic_open(struct store *store, const struct traffic_query
 	t->floor = query->since_unix_s > oldest ? query->since_unix_s : oldest;
 	t->table = traffic_table(query->resolution);
 	t->scan = (struct traffic_scan){ .store = store, .table = t->table };
-	for (size_t i = 0; i < TRAFFIC_NAMES; i++)
-		t->names[i].id = -1;
 	if (store->pins++ == 0)
 		store->pinned_until_ms = tg_clock_ms() + STORE_PIN_MS;
 	if (prepare(t, now_unix_ms, err) == -1) {
@@ -220,5 +221,6 @@ void traffic_close(struct traffic *traffic)
 	traffic->store->pins--;
 	traffic_scan_clear(&traffic->scan);
 	free(traffic->kept);
+	free(traffic->names);
 	free(traffic);
 }

@@ -10,7 +10,7 @@
 #define TRAFFIC_BLOCK	   100		/* peers and hosts that are read together */
 #define TRAFFIC_ROWS	   65536	/* rows that are kept at a time */
 #define TRAFFIC_SLICE	   512		/* rows of one read */
-#define TRAFFIC_NAMES	   256		/* cached; a power of two */
+#define TRAFFIC_NAMES	   16384	/* cached; a power of two */
 
 /* A row that waits for its turn. */
 struct traffic_kept {
@@ -67,7 +67,7 @@ struct traffic {
 	struct traffic_row          rows[TRAFFIC_SLICE];
 	size_t                      rows_count;
 	size_t                      rows_at;
-	struct traffic_who          names[TRAFFIC_NAMES];	/* id -1: empty */
+	struct traffic_who         *names;	/* TRAFFIC_NAMES of them, by the low bits of the id; no name: empty */
 };
 
 /* One step of JSON or of lines: at most TRAFFIC_PIECE_MOST bytes and a bounded amount of work. */

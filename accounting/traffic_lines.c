@@ -8,9 +8,9 @@ static const struct traffic_who *name_find(struct traffic *t, int64_t id, struct
 	sqlite3_stmt       *row = store_db_sql(t->store, t->table->by_id);
 	int                 result = -1;
 
-	if (who->id == id)
+	if (who->id == id && who->name_bytes != 0)
 		return who;
-	who->id = -1;
+	who->name_bytes = 0;
 	store_db_bind(t->store, t->table->by_id, 1, &id, 1);
 
 	int got = store_db_step(t->store, t->table->by_id, err);

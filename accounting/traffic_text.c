@@ -1,9 +1,6 @@
 #include "accounting/traffic_text.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 int traffic_who_read(sqlite3_stmt *row, int column, struct traffic_who *to)
@@ -17,6 +14,7 @@ int traffic_who_read(sqlite3_stmt *row, int column, struct traffic_who *to)
 	    (kind != STORE_HOST && (kind != STORE_PEER || bytes != TG_KEY_BYTES)))
 		return -1;
 	memcpy(to->network.bytes, sqlite3_column_blob(row, column), TG_KEY_BYTES);
+	tg_key_print(&to->network, to->network_text);
 	to->kind = (enum store_kind)kind;
 	if (to->kind == STORE_PEER) {
 		memcpy(peer.bytes, name, TG_KEY_BYTES);
@@ -49,20 +47,17 @@ static void put_bytes(struct traffic_text *text, const char *bytes, size_t count
 	text->len += count;
 }
 
-static void put_format(struct traffic_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void put_format(struct traffic_text *text, const char *format, ...)
+/* By hand: an answer is mostly numbers, and printf() would take most of its time. */
+static void put_u64(struct traffic_text *text, uint64_t number)
 {
-	char    piece[160];
-	va_list args;
+	char   digits[20];
+	size_t at = sizeof digits;
 
-	va_start(args, format);
-
-	int count = vsnprintf(piece, sizeof piece, format, args);
-
-	va_end(args);
-	assert(count >= 0 && (size_t)count < sizeof piece);
-	put_bytes(text, piece, (size_t)count);
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number != 0);
+	put_bytes(text, digits + at, sizeof digits - at);
 }
 
 void traffic_text_put(struct traffic_text *text, const char *piece)
@@ -72,29 +67,41 @@ void traffic_text_put(struct traffic_text *text, const char *piece)
 
 void traffic_text_number(struct traffic_text *text, int64_t number)
 {
-	put_format(text, "%" PRId64, number);
+	if (number < 0)
+		put_bytes(text, "-", 1);
+	put_u64(text, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
 /* Host names are plain ASCII.  Should the file say otherwise, the answer is JSON still. */
 void traffic_text_json(struct traffic_text *text, const char *value, size_t bytes)
 {
+	static const char hex[] = "0123456789abcdef";
+
 	put_bytes(text, "\"", 1);
 	for (size_t i = 0; i < bytes; i++) {
 		unsigned char c = (unsigned char)value[i];
 
-		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
-			put_format(text, "\\u%04x", c);
-		else
+		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\') {
+			put_bytes(text, "\\u00", 4);
+			put_bytes(text, &hex[c >> 4], 1);
+			put_bytes(text, &hex[c & 15], 1);
+		} else {
 			put_bytes(text, &value[i], 1);
+		}
 	}
 	put_bytes(text, "\"", 1);
 }
 
 void traffic_text_sum(struct traffic_text *text, const struct traffic_sum *sum, enum store_kind kind)
 {
-	put_format(text, "{\"rx\":%" PRIu64 ",\"tx\":%" PRIu64, sum->rx, sum->tx);
-	if (kind == STORE_HOST)
-		put_format(text, ",\"connections\":%" PRIu64, sum->connections);
+	traffic_text_put(text, "{\"rx\":");
+	put_u64(text, sum->rx);
+	traffic_text_put(text, ",\"tx\":");
+	put_u64(text, sum->tx);
+	if (kind == STORE_HOST) {
+		traffic_text_put(text, ",\"connections\":");
+		put_u64(text, sum->connections);
+	}
 	put_bytes(text, "}", 1);
 }
 
@@ -106,13 +113,21 @@ static const char *kind_name(enum store_kind kind)
 void traffic_text_ndjson(struct traffic_text *text, int64_t time, const struct traffic_who *who,
                          const struct traffic_sum *sum)
 {
-	char network[TG_KEY_TEXT];
-
-	put_format(text, "{\"time\":%" PRId64 ",\"network\":\"%s\",\"kind\":\"%s\",\"id\":", time,
-	           tg_key_print(&who->network, network), kind_name(who->kind));
+	traffic_text_put(text, "{\"time\":");
+	traffic_text_number(text, time);
+	traffic_text_put(text, ",\"network\":\"");
+	put_bytes(text, who->network_text, TG_KEY_TEXT - 1);
+	traffic_text_put(text, "\",\"kind\":\"");
+	traffic_text_put(text, kind_name(who->kind));
+	traffic_text_put(text, "\",\"id\":");
 	traffic_text_json(text, who->name, who->name_bytes);
-	put_format(text, ",\"rx\":%" PRIu64 ",\"tx\":%" PRIu64 ",\"connections\":%" PRIu64 "}\n", sum->rx,
-	           sum->tx, sum->connections);
+	traffic_text_put(text, ",\"rx\":");
+	put_u64(text, sum->rx);
+	traffic_text_put(text, ",\"tx\":");
+	put_u64(text, sum->tx);
+	traffic_text_put(text, ",\"connections\":");
+	put_u64(text, sum->connections);
+	put_bytes(text, "}\n", 2);
 }
 
 /* RFC 4180: a field that holds a comma, a quote or a line's end is quoted, its quotes doubled. */
@@ -135,9 +150,18 @@ static void put_field(struct traffic_text *text, const char *value, size_t bytes
 void traffic_text_csv(struct traffic_text *text, int64_t time, const struct traffic_who *who,
                       const struct traffic_sum *sum)
 {
-	char network[TG_KEY_TEXT];
-
-	put_format(text, "%" PRId64 ",%s,%s,", time, tg_key_print(&who->network, network), kind_name(who->kind));
+	traffic_text_number(text, time);
+	put_bytes(text, ",", 1);
+	put_bytes(text, who->network_text, TG_KEY_TEXT - 1);
+	put_bytes(text, ",", 1);
+	traffic_text_put(text, kind_name(who->kind));
+	put_bytes(text, ",", 1);
 	put_field(text, who->name, who->name_bytes);
-	put_format(text, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n", sum->rx, sum->tx, sum->connections);
+	put_bytes(text, ",", 1);
+	put_u64(text, sum->rx);
+	put_bytes(text, ",", 1);
+	put_u64(text, sum->tx);
+	put_bytes(text, ",", 1);
+	put_u64(text, sum->connections);
+	put_bytes(text, "\n", 1);
 }

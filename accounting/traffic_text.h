@@ -26,6 +26,7 @@ struct traffic_sum {
 struct traffic_who {
 	int64_t         id;
 	struct tg_key   network;
+	char            network_text[TG_KEY_TEXT];
 	enum store_kind kind;
 	size_t          name_bytes;
 	char            name[MSG_HOST_MOST];	/* a peer's key as text, or a host; NUL-terminated */
