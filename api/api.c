@@ -1,7 +1,9 @@
 #include "api/api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
 #include "api/server.h"
@@ -25,9 +27,13 @@ const struct api_limits api_limits_usual = {
 struct api *api_new(struct event_base *base, const struct api_options *options)
 {
 	struct api *api = calloc(1, sizeof(*api));
+	unsigned long long secret;
 
-	if (api == NULL)
+	if (api == NULL || RAND_bytes((unsigned char *)&secret, sizeof(secret)) != 1) {
+		free(api);
 		return NULL;
+	}
+	snprintf(api->path, sizeof(api->path), "/%016llx", secret);
 	api->base = base;
 	api->options = *options;
 	api->limits = options->limits == NULL ? api_limits_usual : *options->limits;

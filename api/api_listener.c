@@ -1,6 +1,7 @@
 #include "api/api_listener.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <event2/bufferevent.h>
@@ -97,9 +98,14 @@ static void on_request(struct evhttp_request *evreq, void *arg)
 	for (conn = LIST_FIRST(&listener->conns); conn != NULL; conn = LIST_NEXT(conn, entry))
 		if (conn->evcon == evcon)
 			break;
-	if (conn == NULL || conn->state != CONN_HANDED)
-		tg_die("evhttp has a request that nobody gave it");
-	conn_request(conn, evreq);
+	if (conn == NULL)
+		tg_die("evhttp has a connection that nobody gave it");
+	/* When memory runs out while evhttp reads a head of ours, it goes on with the client's own bytes:
+	 * those must not pass for what was checked. */
+	if (conn->state != CONN_HANDED || strcmp(evhttp_request_get_uri(evreq), listener->api->path) != 0)
+		conn_close_soon(conn);
+	else
+		conn_request(conn, evreq);
 }
 
 struct api_listener *api_listener_new(struct api *api, int fd, bool local, struct tg_error *err)

@@ -27,6 +27,7 @@ static unsigned state_ms(const struct conn *conn)
 	case CONN_IDLE:
 		return limits->idle_ms;
 	case CONN_HEAD:
+	case CONN_HANDED: /* it stays so only when evhttp's memory ran out */
 		return limits->head_ms;
 	case CONN_BODY:
 		return limits->body_ms;
@@ -35,7 +36,6 @@ static unsigned state_ms(const struct conn *conn)
 	case CONN_LINGER:
 		return limits->linger_ms;
 	case CONN_NEW:
-	case CONN_HANDED:
 	case CONN_CALL:
 	case CONN_CLOSE:
 		return 0;

@@ -40,8 +40,8 @@ static void hand_over(struct conn *conn)
 	bool close = !head->keep_alive || conn->gate.close;
 	bool own_bytes = conn->own_bytes;
 
-	len = snprintf(text, sizeof(text), "%s / HTTP/1.%u\r\nConnection: %s\r\n\r\n",
-	               head->method == HEAD_HEAD ? "HEAD" : "GET", head->minor,
+	len = snprintf(text, sizeof(text), "%s %s HTTP/1.%u\r\nConnection: %s\r\n\r\n",
+	               head->method == HEAD_HEAD ? "HEAD" : "GET", conn->listener->api->path, head->minor,
 	               close ? "close" : "keep-alive");
 	conn->own_bytes = true;
 	if (evbuffer_prepend(input, text, (size_t)len) == -1)

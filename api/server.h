@@ -19,6 +19,7 @@ struct api {
 	struct tokens          *tokens;	/* NULL: none yet, nobody may */
 	SSL_CTX                *tls;	/* NULL: plain */
 	unsigned                big_bodies;
+	char                    path[24];	/* of the heads that evhttp gets: nobody can guess it */
 	LIST_HEAD(listeners, api_listener) listeners;
 };
 
