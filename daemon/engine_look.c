@@ -62,7 +62,8 @@ static void add_peer(struct engine_looking *to, const struct state *have, const 
 	struct snapshot      *snapshot = &to->snapshot;
 	struct snapshot_peer *added;
 
-	snapshot->peers = room_for(snapshot->peers, &to->peers_room, snapshot->peers_count + 1, sizeof *added);
+	snapshot->peers =
+	        room_for(snapshot->peers, &to->peers_room, snapshot->peers_count + 1, sizeof *added);
 	added = &snapshot->peers[snapshot->peers_count++];
 	memset(added, 0, sizeof *added);
 	added->public_key = peer->public_key;
@@ -104,7 +105,8 @@ static void add_peers(struct engine *e, struct engine_looking *to, struct engine
 	state_clear(&have);
 }
 
-static void send_snapshot(struct engine *e, struct engine_looking *looking, enum msg_type type, const void *body)
+static void send_snapshot(struct engine *e, struct engine_looking *looking, enum msg_type type,
+                          const void *body)
 {
 	struct tg_error err;
 	int             fd = snapshot_pack(&looking->snapshot, &err);

@@ -51,7 +51,8 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	n->suspect = true;
-	tg_log(TG_LOG_WARN, "wireguard-go ended", "network=%u pid=%d", (unsigned)n->tenant.port, n->watched_pid);
+	tg_log(TG_LOG_WARN, "wireguard-go ended", "network=%u pid=%d", (unsigned)n->tenant.port,
+	       n->watched_pid);
 	event_free(n->exited);
 	n->exited = NULL;
 	tg_close_at(&n->watched);
@@ -87,7 +88,8 @@ static void watch_links(struct engine *e, struct engine_network *n)
 
 	if (e->links == NULL || n->watched_cookie == n->tenant.cookie)
 		return;
-	if (link_nsid(&e->host, &n->tenant, &nsid, &err) != 0 || nsid < 0 || (size_t)nsid >= ENGINE_NSIDS_MOST)
+	if (link_nsid(&e->host, &n->tenant, &nsid, &err) != 0 || nsid < 0 ||
+	    (size_t)nsid >= ENGINE_NSIDS_MOST)
 		return;	/* the look at everything finds its drift, a little later */
 	if ((size_t)nsid >= e->nsids_room) {
 		size_t    room = (size_t)nsid + 1 + e->nsids_room;

@@ -111,7 +111,8 @@ static void on_worker(struct channel *channel, const struct msg *msg, int *recei
 	(void)count;
 	if (msg->type != MSG_SOCKETS_WANTED)
 		return;
-	if (want.count < 1 || want.count > MSG_FDS_MOST || (want.family != AF_INET && want.family != AF_INET6)) {
+	if (want.count < 1 || want.count > MSG_FDS_MOST ||
+	    (want.family != AF_INET && want.family != AF_INET6)) {
 		tg_log(TG_LOG_ERROR, "a worker asked for what it may not", "count=%u family=%u", want.count,
 		       want.family);
 		channel_free(channel);
@@ -214,8 +215,8 @@ static void on_channel(struct broker *b, const struct msg *msg, int *fd)
 
 		channel_free(worker->channel);
 		worker->broker = b;
-		worker->channel = channel_new(b->base, tg_take_fd(fd), MSG_ROLE_BROKER, MSG_ROLE_WORKER, on_worker,
-		                              on_worker_closed, worker);
+		worker->channel = channel_new(b->base, tg_take_fd(fd), MSG_ROLE_BROKER, MSG_ROLE_WORKER,
+		                              on_worker, on_worker_closed, worker);
 		if (worker->channel == NULL)
 			tg_die("out of memory for a channel");
 	}

@@ -25,7 +25,8 @@ void engine_schedule(struct engine *e, uint64_t in_ms)
 		return;
 	e->tick_at_ms = at_ms;
 
-	struct timeval in = { .tv_sec = (time_t)(in_ms / 1000), .tv_usec = (suseconds_t)(in_ms % 1000 * 1000) };
+	struct timeval in = { .tv_sec = (time_t)(in_ms / 1000),
+		              .tv_usec = (suseconds_t)(in_ms % 1000 * 1000) };
 
 	event_add(e->tick, &in);
 }
@@ -221,8 +222,8 @@ static void on_channel(struct engine *e, const struct msg *msg, int *fd)
 	if (msg->body.channel.role == MSG_ROLE_CONTROL) {
 		if (e->control != NULL)
 			on_control_closed(e->control, e);
-		e->control = channel_new(e->base, tg_take_fd(fd), MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, on_control,
-		                         on_control_closed, e);
+		e->control = channel_new(e->base, tg_take_fd(fd), MSG_ROLE_ENGINE, MSG_ROLE_CONTROL,
+		                         on_control, on_control_closed, e);
 		if (e->control == NULL)
 			tg_die("out of memory for a channel");
 	} else if (msg->body.channel.role == MSG_ROLE_BROKER) {

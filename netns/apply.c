@@ -108,7 +108,8 @@ static size_t run_length(const struct plan *plan, size_t at)
 
 	if (!peers && kind < STEP_LO_UP)
 		return 1;
-	while (count < most && at + count < plan->steps_count && of_peers(plan->steps[at + count].kind) == peers)
+	while (count < most && at + count < plan->steps_count &&
+	       of_peers(plan->steps[at + count].kind) == peers)
 		count++;
 	return count;
 }

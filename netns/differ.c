@@ -135,7 +135,8 @@ static void diff_device(struct differ *d)
 		add_step(d, STEP_DEVICE)->flags = flags;
 }
 
-static bool endpoint_is_new(const struct differ *d, const struct model_peer *want, const struct state_peer *have)
+static bool endpoint_is_new(const struct differ *d, const struct model_peer *want,
+                            const struct state_peer *have)
 {
 	if (want->endpoint.family == 0)
 		return false;
@@ -240,7 +241,8 @@ static void diff_surplus_ranges(struct differ *d)
 
 		if (peer->ranges_count == 0)
 			continue;
-		memcpy(wanted + count, d->model->cidrs + peer->ranges_first, peer->ranges_count * sizeof *wanted);
+		memcpy(wanted + count, d->model->cidrs + peer->ranges_first,
+		       peer->ranges_count * sizeof *wanted);
 		count += peer->ranges_count;
 	}
 	qsort(wanted, count, sizeof *wanted, cidr_compare);
@@ -283,13 +285,15 @@ static void diff_addresses(struct differ *d)
 	if (want == NULL)
 		return;
 	for (size_t i = 0; i < have->addresses_count; i++)
-		if (!has_cidr(want, count, &have->addresses[i]) && in_the_way(&have->addresses[i], want, count))
+		if (!has_cidr(want, count, &have->addresses[i]) &&
+		    in_the_way(&have->addresses[i], want, count))
 			add_step(d, STEP_ADDRESS_REMOVE)->cidr = have->addresses[i];
 	for (size_t i = 0; i < count; i++)
 		if (!has_cidr(have->addresses, have->addresses_count, &want[i]))
 			add_step(d, STEP_ADDRESS_ADD)->cidr = want[i];
 	for (size_t i = 0; i < have->addresses_count; i++)
-		if (!has_cidr(want, count, &have->addresses[i]) && !in_the_way(&have->addresses[i], want, count))
+		if (!has_cidr(want, count, &have->addresses[i]) &&
+		    !in_the_way(&have->addresses[i], want, count))
 			add_step(d, STEP_ADDRESS_REMOVE)->cidr = have->addresses[i];
 }
 

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Marks our routes: what has another number was added by somebody else.  ('t'; rtnetlink(7) leaves
+ * numbers over 4 to programs.) */
+#define LINK_PROTOCOL 116
+
 struct netns_host;
 struct plan;
 struct state;
@@ -22,9 +26,10 @@ int link_move(const struct netns_host *host, const struct tenant *tenant, uint32
 int link_delete(const struct tenant *tenant, struct tg_error *err);
 /* Gives the link that the tenant knows by its number its name back; it is down then. */
 int link_rename(const struct tenant *tenant, struct tg_error *err);
-/* The number under which the host's namespace hears of events in the tenant's (NETLINK_LISTEN_ALL_NSID); one is
- * given if there is none. */
-int link_nsid(const struct netns_host *host, const struct tenant *tenant, int32_t *nsid, struct tg_error *err);
+/* The number under which the host's namespace hears of events in the tenant's (NETLINK_LISTEN_ALL_NSID);
+ * one is given if there is none. */
+int link_nsid(const struct netns_host *host, const struct tenant *tenant, int32_t *nsid,
+              struct tg_error *err);
 int link_down(const struct tenant *tenant, struct tg_error *err);
 /* Whether the host's own namespace has a link of the tenant's name. */
 int link_in_host(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err);

@@ -37,7 +37,7 @@ struct tenant {
 	int      route;		/* an rtnetlink socket inside */
 	int      genl;		/* a generic netlink socket inside; kernel backend only */
 	uint64_t cookie;
-	uint32_t ifindex;	/* of the link when it was last seen, 0: not yet; finds it when it was renamed */
+	uint32_t ifindex;	/* of the link when last seen, 0: not yet; finds one that was renamed */
 	dev_t    dev;		/* the namespace's inode, which the pin must have too */
 	ino_t    ino;
 	pid_t    pid;		/* of wireguard-go, 0 when not known */

@@ -19,7 +19,8 @@ struct tg_error;
 int uapi_connect(const char *link, pid_t *pid, struct tg_error *err);
 /* Sends a whole request and reads its answer into *answer (free it; `bytes` without the NUL).  An errno in
  * the answer becomes err->sys. */
-int uapi_ask(int fd, const char *request, size_t bytes, char **answer, size_t *answered, struct tg_error *err);
+int uapi_ask(int fd, const char *request, size_t bytes, char **answer, size_t *answered,
+             struct tg_error *err);
 /* Reads an answer to "get=1": device, keys, port and peers of `to`.  The answer is changed.  Lines that
  * are not known are skipped.  -1: out of memory, or no such answer. */
 int uapi_read_device(char *answer, struct state *to, struct tg_error *err);

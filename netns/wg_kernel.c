@@ -129,8 +129,8 @@ static int on_device(struct nlmsghdr *head, void *arg)
 	return 0;
 }
 
-static struct nl_msg *device_message(const struct netns_host *host, const struct tenant *tenant, uint8_t command,
-                                     uint16_t flags, size_t room)
+static struct nl_msg *device_message(const struct netns_host *host, const struct tenant *tenant,
+                                     uint8_t command, uint16_t flags, size_t room)
 {
 	struct genlmsghdr head = { .cmd = command, .version = WG_GENL_VERSION };
 	struct nl_msg    *msg = netlink_message(host->genl_family, flags, &head, sizeof head, room);
@@ -142,7 +142,8 @@ static struct nl_msg *device_message(const struct netns_host *host, const struct
 	return msg;
 }
 
-static int kernel_read(const struct netns_host *host, struct tenant *tenant, struct state *to, struct tg_error *err)
+static int kernel_read(const struct netns_host *host, struct tenant *tenant, struct state *to,
+                       struct tg_error *err)
 {
 	struct nl_msg *msg;
 
@@ -222,7 +223,8 @@ static int put_set(struct nl_msg *msg, const struct plan *plan, const struct ste
 	if ((step->flags & STEP_PEER_KEEPALIVE) != 0 &&
 	    nla_put_u16(msg, WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, step->peer->keepalive_s) < 0)
 		return -1;
-	if (step->ranges_count > 0 && put_ranges(msg, plan->ranges + step->ranges_first, step->ranges_count) != 0)
+	if (step->ranges_count > 0 &&
+	    put_ranges(msg, plan->ranges + step->ranges_first, step->ranges_count) != 0)
 		return -1;
 	nla_nest_end(msg, peer);
 	return 0;
@@ -269,8 +271,10 @@ static int kernel_peers(const struct netns_host *host, struct tenant *tenant, co
                         const struct step *steps, size_t count, struct tg_error *err)
 {
 	for (size_t i = 0; i < count;) {
-		struct nl_msg *msg = device_message(host, tenant, WG_CMD_SET_DEVICE, 0, MESSAGE_BYTES + NETLINK_SMALL);
-		struct nlattr *peers = msg == NULL ? NULL : nla_nest_start(msg, NLA_F_NESTED | WGDEVICE_A_PEERS);
+		struct nl_msg *msg =
+		        device_message(host, tenant, WG_CMD_SET_DEVICE, 0, MESSAGE_BYTES + NETLINK_SMALL);
+		struct nlattr *peers =
+		        msg == NULL ? NULL : nla_nest_start(msg, NLA_F_NESTED | WGDEVICE_A_PEERS);
 		int            bad = peers == NULL;
 
 		while (!bad && i < count && nlmsg_hdr(msg)->nlmsg_len < PEERS_BYTES - DIFFER_RANGES_MOST * 40)

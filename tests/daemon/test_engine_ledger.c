@@ -17,7 +17,7 @@
 void test_engine_ledger(TCase *tc);
 
 #define TWO                                                                                                   \
-	DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']},'" PUBLIC_3                            \
+	DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']},'" PUBLIC_3 \
 		 "':{'allowed_ips':['10.0.0.3']}}")
 #define ONE	DOCUMENT(",'peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.3']}}")
 #define REKEYED "{'51820':" NETWORK(PRIVATE_2, ",'peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.3']}}") "}"
@@ -42,7 +42,8 @@ static void begin(struct bench *b, const char *document)
 	b->engine.base = event_base_new();
 	ck_assert_int_eq(channel_pair(ends, &err), 0);
 	b->control = ends[1];
-	b->engine.control = channel_new(b->engine.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
+	b->engine.control =
+	        channel_new(b->engine.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
 	b->desired.model = document_read(document, NULL);
 	b->engine.desired = &b->desired;
 	memset(b->engine.host.boot_id, 7, sizeof b->engine.host.boot_id);

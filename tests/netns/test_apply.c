@@ -16,11 +16,12 @@ void test_apply(TCase *tc);
 
 #define PORT 51820
 
-#define FULL                                                                                                  \
-	DOCUMENT(",'mtu':1400,'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2','10.7.0.0/16']},'" PUBLIC_3   \
+#define FULL \
+	DOCUMENT(",'mtu':1400,'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2','10.7.0.0/16']},'" PUBLIC_3 \
 		 "':{'allowed_ips':['10.0.0.3'],'preshared_key':'" PRIVATE_2 "','endpoint':'192.0.2.1:7'}}")
-#define OTHER                                                                                                 \
-	DOCUMENT(",'peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.2','10.9.0.0/16'],'persistent_keepalive':7}}")
+#define OTHER                           \
+	DOCUMENT(",'peers':{'" PUBLIC_3 \
+	         "':{'allowed_ips':['10.0.0.2','10.9.0.0/16'],'persistent_keepalive':7}}")
 
 START_TEST(an_empty_kernel_comes_up_in_one_round)
 {
@@ -123,15 +124,16 @@ END_TEST
 /* A document of 51820 with peers and ranges by chance: `pick` is the source. */
 static struct model *random_model(unsigned *pick)
 {
-	static const char *const keys[] = { PUBLIC_2, PUBLIC_3, "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
+	static const char *const keys[] = { PUBLIC_2, PUBLIC_3,
+		                            "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
 		                            "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=" };
 	char        text[4096];
 	const char *between = "";
-	size_t      at = (size_t)snprintf(text, sizeof text,
-	                                  "{'51820':{'private_key':'%s','address':['10.%d.0.1/16'%s],'mtu':%d,'peers':{",
-	                                  rand_r(pick) % 2 != 0 ? PRIVATE_1 : PRIVATE_2, rand_r(pick) % 2,
-	                                  rand_r(pick) % 2 != 0 ? ",'fd00::1/64'" : ",'fd00::1/80'",
-	                                  1400 + rand_r(pick) % 2);
+	size_t at = (size_t)snprintf(
+	        text, sizeof text,
+	        "{'51820':{'private_key':'%s','address':['10.%d.0.1/16'%s],'mtu':%d,'peers':{",
+	        rand_r(pick) % 2 != 0 ? PRIVATE_1 : PRIVATE_2, rand_r(pick) % 2,
+	        rand_r(pick) % 2 != 0 ? ",'fd00::1/64'" : ",'fd00::1/80'", 1400 + rand_r(pick) % 2);
 	int         owner[24];
 
 	for (size_t r = 0; r < 24; r++)
@@ -139,8 +141,9 @@ static struct model *random_model(unsigned *pick)
 	for (int p = 0; p < 4; p++) {
 		if (rand_r(pick) % 4 == 0 || (p == 0 && strstr(text, PRIVATE_2) != NULL))
 			continue;
-		at += (size_t)snprintf(text + at, sizeof text - at, "%s'%s':{'persistent_keepalive':%d,'allowed_ips':[",
-		                       between, keys[p], rand_r(pick) % 2);
+		at += (size_t)snprintf(text + at, sizeof text - at,
+		                       "%s'%s':{'persistent_keepalive':%d,'allowed_ips':[", between, keys[p],
+		                       rand_r(pick) % 2);
 		between = "";
 		for (int r = 0; r < 24; r++) {
 			if (owner[r] != p)
@@ -166,7 +169,8 @@ static void keep_common_ranges(const struct model *a, const struct model *b)
 
 			for (size_t p = 0; p < b->peers_count; p++)
 				for (uint32_t s = 0; s < b->peers[p].ranges_count; s++)
-					both |= cidr_compare(&b->cidrs[b->peers[p].ranges_first + s], range) == 0;
+					both |= cidr_compare(&b->cidrs[b->peers[p].ranges_first + s],
+					                     range) == 0;
 			if (both)
 				fake.keep[fake.keep_count++] = *range;
 		}

@@ -27,7 +27,8 @@ static const char *steps_to(const char *before, const char *after, bool known)
 
 	fake_reset();
 	ck_assert_uint_gt(fake_apply(first, PORT, NULL), 0);
-	ck_assert_int_eq(differ_plan(then, model_find(then, PORT), &fake.state, known ? first : NULL, &plan), 0);
+	ck_assert_int_eq(differ_plan(then, model_find(then, PORT), &fake.state, known ? first : NULL, &plan),
+	                 0);
 	text[0] = '\0';
 	for (size_t i = 0; i < plan.steps_count; i++)
 		at += (size_t)snprintf(text + at, sizeof text - at, "%s%s", at > 0 ? " " : "",
@@ -231,8 +232,9 @@ END_TEST
 START_TEST(a_range_that_is_an_addresss_prefix_needs_no_route)
 {
 	const char *same = DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.0/16']}}");
-	const char *alone = "{'51820':{'private_key':'" PRIVATE_1
-			    "','address':['10.0.0.1/32'],'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.1/32']}}}}";
+	const char *alone =
+	        "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/32'],'peers':{'" PUBLIC_2
+	        "':{'allowed_ips':['10.0.0.1/32']}}}}";
 
 	ck_assert_str_eq(steps_to(DOCUMENT(""), same, true), "peer");
 	/* For an address alone the kernel adds none. */
@@ -243,14 +245,16 @@ END_TEST
 START_TEST(an_ipv6_address_with_another_prefix_goes_before_it_comes)
 {
 #define ADDRESS(text) "{'51820':{'private_key':'" PRIVATE_1 "','address':['" text "']}}"
-	ck_assert_str_eq(steps_to(ADDRESS("fd00::1/64"), ADDRESS("fd00::1/80"), true), "surplus_address address");
-	ck_assert_str_eq(steps_to(ADDRESS("10.0.0.1/16"), ADDRESS("10.0.0.1/24"), true), "address surplus_address");
+	ck_assert_str_eq(steps_to(ADDRESS("fd00::1/64"), ADDRESS("fd00::1/80"), true),
+	                 "surplus_address address");
+	ck_assert_str_eq(steps_to(ADDRESS("10.0.0.1/16"), ADDRESS("10.0.0.1/24"), true),
+	                 "address surplus_address");
 }
 END_TEST
 
 START_TEST(a_range_moves_in_one_step)
 {
-#define TWO(a, b)                                                                                             \
+#define TWO(a, b) \
 	DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':[" a "]},'" PUBLIC_3 "':{'allowed_ips':[" b "]}}")
 	ck_assert_str_eq(steps_to(TWO("'10.0.0.2'", ""), TWO("", "'10.0.0.2'"), true), "peer");
 	ck_assert_str_eq(steps_to(TWO("'10.0.0.2'", "'10.0.0.3'"), TWO("'10.0.0.3'", "'10.0.0.2'"), true),
@@ -261,15 +265,16 @@ END_TEST
 START_TEST(many_ranges_are_split_over_steps)
 {
 	static char   text[65536];
-	size_t        at = (size_t)snprintf(text, sizeof text, "%s",
-	                                    "{'51820':{'private_key':'" PRIVATE_1
-	                                    "','address':['10.0.0.1/8'],'peers':{'" PUBLIC_2 "':{'allowed_ips':[");
+	size_t at = (size_t)snprintf(text, sizeof text, "%s",
+	                             "{'51820':{'private_key':'" PRIVATE_1
+	                             "','address':['10.0.0.1/8'],'peers':{'" PUBLIC_2 "':{'allowed_ips':[");
 	const struct state none = { .exists = false };
 	struct plan        plan;
 	size_t             found = 0;
 
 	for (unsigned i = 0; i < 2 * DIFFER_RANGES_MOST + 1; i++)
-		at += (size_t)snprintf(text + at, sizeof text - at, "%s'10.1.%u.%u'", i > 0 ? "," : "", i / 256, i % 256);
+		at += (size_t)snprintf(text + at, sizeof text - at, "%s'10.1.%u.%u'", i > 0 ? "," : "",
+		                       i / 256, i % 256);
 	snprintf(text + at, sizeof text - at, "]}}}}");
 
 	struct model *model = document_read(text, NULL);

@@ -23,12 +23,13 @@ void test_uapi(TCase *tc);
 #define HEX_B "b85996fecc9c7f1fc6d2572a76eda11d59bcd20be8e543b15ce4bd85a8e75a33"
 
 static const char device[] =
-	"private_key=" HEX_A "\nlisten_port=12912\nfwmark=0\n"
-	"public_key=" HEX_B "\npreshared_key=188515093e952f5f22e865cef3012e72f8b5f0b598ac0309d5dacce3b70fcf52\n"
-	"protocol_version=1\nendpoint=[abcd:23::33]:51820\nlast_handshake_time_sec=1700000000\n"
-	"last_handshake_time_nsec=7\ntx_bytes=38333\nrx_bytes=18446744073709551615\n"
-	"persistent_keepalive_interval=111\nallowed_ip=192.168.4.4/32\nallowed_ip=fd00::/64\n"
-	"public_key=" HEX_A "\nprotocol_version=1\nrx_bytes=1\ntx_bytes=2\nsomething_new=5\nerrno=0\n\n";
+        "private_key=" HEX_A "\nlisten_port=12912\nfwmark=0\n"
+        "public_key=" HEX_B
+        "\npreshared_key=188515093e952f5f22e865cef3012e72f8b5f0b598ac0309d5dacce3b70fcf52\n"
+        "protocol_version=1\nendpoint=[abcd:23::33]:51820\nlast_handshake_time_sec=1700000000\n"
+        "last_handshake_time_nsec=7\ntx_bytes=38333\nrx_bytes=18446744073709551615\n"
+        "persistent_keepalive_interval=111\nallowed_ip=192.168.4.4/32\nallowed_ip=fd00::/64\n"
+        "public_key=" HEX_A "\nprotocol_version=1\nrx_bytes=1\ntx_bytes=2\nsomething_new=5\nerrno=0\n\n";
 
 START_TEST(a_device_is_read_with_its_peers)
 {
@@ -62,7 +63,7 @@ END_TEST
 /* Half an answer must not look like a device that lost its peers. */
 START_TEST(no_prefix_of_an_answer_is_one)
 {
-	size_t whole = strstr(device, "errno=") - device;
+	size_t whole = (size_t)(strstr(device, "errno=") - device);
 
 	for (size_t n = 0; n <= whole; n++) {
 		struct state    state = { .exists = true };
@@ -198,7 +199,8 @@ END_TEST
 START_TEST(steps_are_printed_as_the_socket_wants_them)
 {
 	struct model *model = document_read(
-		DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2'],'endpoint':'192.0.2.1:7'}}"), NULL);
+	        DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2'],'endpoint':'192.0.2.1:7'}}"),
+	        NULL);
 	const struct state none = { .exists = false };
 	struct plan        plan;
 	char               text[1024];

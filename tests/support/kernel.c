@@ -299,8 +299,8 @@ static void change_link(const struct plan *plan, const struct step *step)
 	state_sort(state);
 }
 
-static int fake_links(const struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
-                      struct tg_error *err)
+static int fake_links(const struct tenant *tenant, const struct plan *plan, const struct step *steps,
+                      size_t count, struct tg_error *err)
 {
 	(void)tenant;
 	ck_assert_int_eq(fake.state.link, STATE_LINK_OURS);
