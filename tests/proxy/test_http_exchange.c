@@ -327,6 +327,108 @@ START_TEST(a_refused_client_gets_its_answer_though_it_sends_on)
 }
 END_TEST
 
+/* What either end may say or do, in any order. */
+static const char *const client_says[] = {
+	GET, GET GET, "HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n", "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n",
+	"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhe", "llo", "GET / HT",
+	"PUT / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "0\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "\r\n",
+	"GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n",
+};
+static const char *const upstream_says[] = {
+	OK, OK, OK OK, "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nabc", "HTTP/1.1 204 No\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "0\r\n\r\n", "HTTP/1.1 20",
+	"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nabc", "rubbish\r\n",
+	"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+};
+
+#define ENDS 24
+
+struct ends {
+	int      fds[ENDS];	/* clients in the first half, upstreams in the second; -1: none */
+	unsigned seed;
+};
+
+static unsigned pick(struct ends *ends, unsigned most)
+{
+	return (unsigned)rand_r(&ends->seed) % most;
+}
+
+static void end_close(struct ends *ends, unsigned i, bool reset)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	if (reset)
+		setsockopt(ends->fds[i], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(ends->fds[i]);
+	ends->fds[i] = -1;
+}
+
+/* One thing that one end does. */
+static void end_act(struct ends *ends)
+{
+	unsigned    i = pick(ends, ENDS);
+	bool        client = i < ENDS / 2;
+	unsigned    count = client ? sizeof(client_says) / sizeof(client_says[0])
+	                           : sizeof(upstream_says) / sizeof(upstream_says[0]);
+	const char *says = client ? client_says[pick(ends, count)] : upstream_says[pick(ends, count)];
+
+	if (ends->fds[i] == -1) {
+		ends->fds[i] = client ? ingress_connect(&in, port)
+		                      : accept4(server, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		return;
+	}
+	switch (pick(ends, 16)) {
+	case 0:
+		end_close(ends, i, false);
+		return;
+	case 1:
+		end_close(ends, i, true);
+		return;
+	case 2:
+		shutdown(ends->fds[i], SHUT_WR);
+		return;
+	case 3:
+	case 4:
+	case 5:
+		(void)!recv(ends->fds[i], text, sizeof(text), 0);
+		return;
+	default:
+		(void)!send(ends->fds[i], says, strlen(says), MSG_NOSIGNAL);
+	}
+}
+
+START_TEST(whatever_both_ends_do_every_connection_ends)
+{
+	struct ends        ends = { .seed = (unsigned)_i + 1 };
+	struct routes_host host = ingress_host(&in, ROUTES_HTTP, "a.example", &at, 1);
+
+	memset(ends.fds, -1, sizeof(ends.fds));
+	for (int n = 0; n < 3000; n++) {
+		end_act(&ends);
+		if (pick(&ends, 4) == 0)
+			ingress_run(&in, 1);
+		if (pick(&ends, 300) == 0)
+			web_pass(&in, pick(&ends, 100000));
+		if (pick(&ends, 500) == 0) {
+			ingress_routes(&in, &host, 0);
+			ingress_routes(&in, &host, 1);
+		}
+	}
+	for (unsigned i = 0; i < ENDS; i++)
+		if (ends.fds[i] != -1)
+			end_close(&ends, i, false);
+	for (int fd; (fd = accept4(server, NULL, NULL, SOCK_CLOEXEC)) != -1;)
+		close(fd);
+	/* What still waits for somebody waits no longer than it may. */
+	web_pass(&in, HTTP_IDLE_MS);
+	web_pass(&in, HTTP_KEEP_MS);
+	ck_assert_uint_eq(in.worker->clients, 0);
+	ck_assert_uint_eq(in.active[7], 0);
+}
+END_TEST
+
 void test_http_exchange(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -343,4 +445,5 @@ void test_http_exchange(TCase *tc)
 	tcase_add_test(tc, an_idle_connection_holds_no_buffer);
 	tcase_add_test(tc, draining_ends_connections_after_their_answer);
 	tcase_add_test(tc, a_refused_client_gets_its_answer_though_it_sends_on);
+	tcase_add_loop_test(tc, whatever_both_ends_do_every_connection_ends, 0, 5);
 }
