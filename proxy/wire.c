@@ -10,6 +10,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	struct wire *wire = arg;
 
 	(void)fd;
+	what &= EV_READ | EV_WRITE | EV_CLOSED;
 	if ((what & EV_CLOSED) != 0) {
 		wire->ended = true;
 		what |= EV_READ;
