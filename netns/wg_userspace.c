@@ -27,6 +27,7 @@
 
 #define START_MS      5000	/* it takes 14 ms to start; after as much as this it never will */
 #define REQUEST_BYTES 65536
+#define MARK_MOST     (sizeof "TOLLGATE_NETNS=" + NETNS_NAME_MOST)
 
 static const char *const programs[] = {
 	"/usr/bin/wireguard-go",
@@ -43,11 +44,41 @@ const char *userspace_program(void)
 	return NULL;
 }
 
-/* In a session of its own and with its own output, so that nothing of ours holds on to it or is held. */
-static int start(const struct tenant *tenant, struct tg_error *err)
+/* Stands in the environment of what we start, by which a later engine knows it again. */
+static void make_mark(const struct netns_host *host, const struct tenant *tenant, char mark[MARK_MOST])
 {
+	snprintf(mark, MARK_MOST, "TOLLGATE_NETNS=%s%u", host->prefix, (unsigned)tenant->port);
+}
+
+/* Whether the process was started for this network.  The host may have a wireguard-go of somebody else, whose
+ * link has the same name. */
+static bool is_ours(const struct netns_host *host, const struct tenant *tenant, pid_t pid)
+{
+	char path[32];
+	char mark[MARK_MOST];
+	char text[4096];
+
+	make_mark(host, tenant, mark);
+	snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+
+	TG_AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t    bytes = fd == -1 ? -1 : read(fd, text, sizeof text - 1);
+
+	if (bytes <= 0)
+		return false;
+	text[bytes] = '\0';
+	for (const char *at = text; at < text + bytes; at += strlen(at) + 1)
+		if (strcmp(at, mark) == 0)
+			return true;
+	return false;
+}
+
+/* In a session of its own and with its own output, so that nothing of ours holds on to it or is held. */
+static int start(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err)
+{
+	char               mark[MARK_MOST];
 	char               quiet[] = "LOG_LEVEL=silent";
-	char              *environment[] = { quiet, NULL };
+	char              *environment[] = { quiet, mark, NULL };
 	char               name[NETNS_LINK_MOST];
 	char               program[] = "wireguard-go";
 	char               foreground[] = "-f";
@@ -62,6 +93,7 @@ static int start(const struct tenant *tenant, struct tg_error *err)
 	if (path == NULL)
 		return tg_fail(err, TG_CODE_NOT_FOUND, "wireguard-go is not installed");
 	memcpy(name, tenant->link, sizeof name);
+	make_mark(host, tenant, mark);
 	sigfillset(&all);
 	sigemptyset(&none);
 	posix_spawnattr_init(&attributes);
@@ -102,7 +134,7 @@ static void forget(struct tenant *tenant)
 	tenant->port_refused = false;
 }
 
-/* It serves our name but its link is nowhere: its namespace was removed, and it is about to go. */
+/* It serves our network, but its link is nowhere: its namespace was removed, and it is about to go. */
 static void dismiss(struct tenant *tenant, pid_t pid)
 {
 	TG_AUTO_FD pidfd = pidfd_open(pid, 0);
@@ -121,6 +153,10 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 	TG_AUTO_FD      fd = uapi_connect(tenant->link, &pid, &why);
 	bool            link = link_in_host(host, tenant, NULL) == 0;
 
+	if (fd != -1 && !is_ours(host, tenant, pid)) {
+		tg_fail(err, TG_CODE_SYSTEM, "another wireguard-go has the name %s", tenant->link);
+		return WIREGUARD_FAILED;
+	}
 	if (fd != -1 && link) {
 		watch(tenant, pid);
 		if (link_move(host, tenant, plan->want->mtu, &why) == 0)
@@ -150,7 +186,7 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 		return WIREGUARD_FAILED;
 	}
 	forget(tenant);
-	if (start(tenant, err) != 0)
+	if (start(host, tenant, err) != 0)
 		return WIREGUARD_FAILED;
 	tenant->started_at_ms = now;
 	return WIREGUARD_WAIT;
@@ -280,19 +316,6 @@ static int userspace_peers(const struct netns_host *host, struct tenant *tenant,
 			return -1;
 	}
 	return 0;
-}
-
-/* A socket of our name may be another program's: this one is ours when we started or met it, or when the
- * TUN in the namespace is of that name. */
-static bool is_ours(const struct netns_host *host, const struct tenant *tenant, pid_t pid)
-{
-	struct state state = { .exists = true };
-	bool         ours = tenant->pid == pid || tenant->started_at_ms != 0;
-
-	if (!ours && link_read(host, tenant, &state, NULL) == 0)
-		ours = state.link == STATE_LINK_OURS;
-	state_clear(&state);
-	return ours;
 }
 
 static void userspace_end(const struct netns_host *host, struct tenant *tenant)
