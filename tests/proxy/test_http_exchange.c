@@ -329,7 +329,9 @@ END_TEST
 
 /* What either end may say or do, in any order. */
 static const char *const client_says[] = {
-	GET, GET GET, "HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n", "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n",
+	GET, GET GET,
+	"HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+	"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n",
 	"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhe", "llo", "GET / HT",
 	"PUT / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "0\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "\r\n",
@@ -337,7 +339,8 @@ static const char *const client_says[] = {
 	"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n",
 };
 static const char *const upstream_says[] = {
-	OK, OK, OK OK, "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nabc", "HTTP/1.1 204 No\r\n\r\n",
+	OK, OK, OK OK,
+	"HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nabc", "HTTP/1.1 204 No\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "0\r\n\r\n", "HTTP/1.1 20",
 	"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nabc", "rubbish\r\n",
 	"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",

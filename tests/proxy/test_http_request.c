@@ -185,6 +185,65 @@ START_TEST(upstreams_that_refuse_are_passed_over)
 }
 END_TEST
 
+START_TEST(no_socket_is_a_503)
+{
+	int client;
+
+	route(host_a());
+	in.refusal = EMFILE;
+	client = ask(GET);
+	hear_status(client, 503);
+	web_hear(&in, client, text, sizeof(text), ".\n");
+	in.refusal = 0;
+	web_say(&in, client, GET);
+	take(server);
+}
+END_TEST
+
+START_TEST(an_upstream_that_does_not_answer_is_a_504)
+{
+	struct sockaddr_storage to;
+	socklen_t               bytes = tg_endpoint_to_sockaddr(&at[0], &to);
+	int                     client;
+
+	/* A full queue: what comes now is dropped. */
+	listen(server, 0);
+	for (int i = 0; i < 3; i++)
+		connect(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), (struct sockaddr *)&to, bytes);
+	route(host_a());
+	client = ask(GET);
+	web_pass(&in, 4000);
+	web_silence(&in, client);
+	web_pass(&in, 1000);
+	hear_status(client, 504);
+}
+END_TEST
+
+START_TEST(an_answer_before_the_end_of_the_request_is_read)
+{
+	static char block[100000];
+	int         client, upstream;
+
+	route(host_a());
+	client = ask("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000000\r\n\r\n");
+	upstream = take(server);
+	web_say(&in, upstream, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
+	shutdown(upstream, SHUT_RDWR);
+	for (int i = 0; i < 5; i++)
+		(void)!send(client, block, sizeof(block), MSG_NOSIGNAL);
+	hear_status(client, 413);
+	ck_assert_ptr_nonnull(strstr(text, "Connection: close\r\n"));
+	ck_assert_int_eq(web_end(&in, client), 0);
+
+	/* And when there is none, that is said. */
+	client = ask("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000000\r\n\r\n");
+	close(take(server));
+	for (int i = 0; i < 5; i++)
+		(void)!send(client, block, sizeof(block), MSG_NOSIGNAL);
+	hear_status(client, 502);
+}
+END_TEST
+
 START_TEST(a_removed_host_resets_its_connections)
 {
 	int upstream, idle, upstream2, client;
@@ -375,6 +434,9 @@ void test_http_request(TCase *tc)
 	tcase_add_test(tc, a_network_that_is_down_is_a_502);
 	tcase_add_test(tc, connections_of_a_host_are_limited);
 	tcase_add_test(tc, upstreams_that_refuse_are_passed_over);
+	tcase_add_test(tc, no_socket_is_a_503);
+	tcase_add_test(tc, an_upstream_that_does_not_answer_is_a_504);
+	tcase_add_test(tc, an_answer_before_the_end_of_the_request_is_read);
 	tcase_add_test(tc, a_removed_host_resets_its_connections);
 	tcase_add_test(tc, each_request_obeys_the_table_of_its_moment);
 	tcase_add_test(tc, upstream_is_told_the_client_by_the_proxy_protocol);
