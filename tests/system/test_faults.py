@@ -38,7 +38,8 @@ class Download:
             self.failure = error
 
     def finish(self):
-        self.tenant.server.pace.release(PIECES)
+        # Twice: the thread that serves a download which died takes some, too.
+        self.tenant.server.pace.release(2 * PIECES)
         self.thread.join()
         while self.tenant.server.pace.acquire(blocking=False):
             pass

@@ -1,5 +1,6 @@
 """SIGTERM drains, SIGHUP reads the files again, and nothing is dropped."""
 
+import http.client
 import json
 import os
 import signal
@@ -75,6 +76,25 @@ def test_both_signals_end_with_status_0(daemon, number):
     assert daemon.process.wait(timeout=30 * SLOW) == 0
     assert not any(os.path.exists(f"/proc/{pid}") for pid in roles if pid not in children(1))
     assert daemon.namespaces() == ["network-51820"], "networks stay"
+
+
+def test_a_stop_in_the_middle_of_an_apply_leaves_nothing_behind(lab, daemon):
+    """What is half made is completed or taken back; the rig looks for processes that are left."""
+    tenants = [lab.tenant(52000 + number, f"t{number}") for number in range(8)]
+    daemon.start()
+    apply = threading.Thread(target=lambda: left_alone(daemon.api, lab.document(*tenants)))
+    apply.start()
+    until(daemon.namespaces, "it has begun")
+    assert daemon.stop() == 0
+    apply.join()
+
+
+def left_alone(api, document):
+    """Applies it to a daemon that may stop meanwhile."""
+    try:
+        api.apply(document)
+    except (OSError, http.client.HTTPException):
+        pass
 
 
 def test_sighup_reads_the_config_file_again_when_it_changed(daemon, directory):

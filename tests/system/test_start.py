@@ -48,6 +48,13 @@ def test_a_bad_option_stops_the_start_with_one_line(daemon, options, names):
     daemon.started = False
 
 
+@pytest.mark.parametrize("options", [["--trust-proxy", "192.0.2.7"], ["--access-log", "-"], ["--metrics-per-peer"]],
+                         ids=lambda options: options[0])
+def test_an_option_of_a_later_version_is_refused_by_name(daemon, options):
+    refused(daemon, *options, names=options[0])
+    daemon.started = False
+
+
 def test_the_api_off_loopback_needs_tls_or_consent(daemon, directory):
     (directory / "tokens").write_text("a-token-0123456789\n")
     refused(daemon, "--api", "0.0.0.0:8000", "--token-file", directory / "tokens", names="--api")

@@ -146,8 +146,8 @@ class Daemon:
 
     def namespaces(self):
         path = pathlib.Path("/run/netns")
-        return sorted(entry.name for entry in path.iterdir() if entry.name.startswith(PREFIX)) \
-            if path.is_dir() else []
+        prefix = self.options.get("--netns-prefix", PREFIX)
+        return sorted(entry.name for entry in path.glob(f"{prefix}*"))
 
     def close(self):
         """Stops what runs, removes the networks, checks that nothing of the daemon is left."""
