@@ -18,6 +18,7 @@
 #include "base/fd.h"
 
 #define AHEAD_MOST (16U << 10) /* bytes read of the next requests while one is answered */
+#define PUSH_MOST  (4 * AHEAD_MOST)
 
 static unsigned state_ms(const struct conn *conn)
 {
@@ -74,11 +75,21 @@ void conn_drop_request(struct conn *conn)
 	body_clear(&conn->body, &conn->listener->api->big_bodies);
 }
 
+/* What is asked ahead of an answer waits in the kernel, past the first bytes.  evhttp reads again with
+ * every chunk of an answer: who still pushes then is no client.  (A high-water mark would do, but
+ * libevent sets it with memory that it does not check.) */
+static void hold_back(struct conn *conn, size_t ahead)
+{
+	if (ahead >= AHEAD_MOST)
+		bufferevent_disable(conn->bev, EV_READ);
+	if (ahead >= PUSH_MOST)
+		conn_close_soon(conn);
+}
+
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct conn *conn = arg;
 
-	(void)input;
 	if (conn->own_bytes || info->n_added == 0)
 		return;
 	switch (conn->state) {
@@ -93,7 +104,8 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 	case CONN_HANDED:
 	case CONN_CALL:
 	case CONN_SEND:
-		return; /* bounded by the high-water mark */
+		hold_back(conn, evbuffer_get_length(input));
+		return;
 	}
 }
 
@@ -245,7 +257,6 @@ static void on_complete(struct evhttp_request *evreq, void *arg)
 
 	(void)evreq;
 	assert(conn->request == NULL);
-	bufferevent_setwatermark(conn->bev, EV_READ, 0, 0);
 	if (bytes > 0 && body_grow(&conn->bytes, &conn->room, conn->have, bytes, 1024) == -1) {
 		conn_close_soon(conn);
 		return;
@@ -277,7 +288,6 @@ void conn_request(struct conn *conn, struct evhttp_request *evreq)
 	}
 	conn_enter(conn, CONN_CALL);
 	conn->request = request;
-	bufferevent_setwatermark(conn->bev, EV_READ, 0, AHEAD_MOST);
 	evhttp_request_set_on_complete_cb(evreq, on_complete, conn);
 	if (gate->status != 0) {
 		TG_AUTO_FREE char *text = gate_print(gate);

@@ -43,7 +43,6 @@ int refuse_write(struct conn *conn)
 	if (body == NULL)
 		return -1;
 	bufferevent_setcb(conn->bev, NULL, on_written, on_event, conn);
-	bufferevent_setwatermark(conn->bev, EV_READ, 0, 0);
 	if (evbuffer_add_printf(output,
 	                        "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
 	                        "%s%s%s%s%sConnection: close\r\n\r\n",
