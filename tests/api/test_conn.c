@@ -262,7 +262,7 @@ START_TEST(a_slow_head_is_given_up)
 	uint64_t bytes = 0;
 
 	for (; !client.closed && bytes < 200; bytes++) {
-		api_server_write(&client, "GET /aaaaaaaaaaaaaaaaaaaaaaaaa" + bytes % 20, 1);
+		api_server_write(&client, &"GET /aaaaaaaaaaaaaaaaaaaaaaaaa"[bytes % 20], 1);
 		api_server_run(&server, 20);
 	}
 	ck_assert(client.closed);
