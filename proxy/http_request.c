@@ -353,12 +353,29 @@ enum http_step http_request_refuse(struct http_conn *c, unsigned status)
 	return http_conn_answer(c, status);
 }
 
+static enum http_step request_decide(struct http_conn *c, const struct http_head *head,
+                                     enum http_head_result result, const char *bytes, size_t len)
+{
+	switch (result) {
+	case HTTP_HEAD_DONE:
+		return request_take(c, head, bytes, len);
+	case HTTP_HEAD_MORE:
+	case HTTP_HEAD_BAD:
+		break;
+	case HTTP_HEAD_LONG_LINE:
+		return http_request_refuse(c, 414);
+	case HTTP_HEAD_LARGE:
+		return http_request_refuse(c, 431);
+	}
+	return http_request_refuse(c, 400);
+}
+
 enum http_step http_request_head(struct http_conn *c)
 {
-	struct http_head     *head = &c->worker->http->head;
+	struct http_head     *head = c->partial;
 	const char           *bytes = (const char *)c->worker->buffer;
-	enum http_step        step = HTTP_STEP_GONE;
 	enum http_head_result result;
+	enum http_step        step;
 	size_t                len;
 
 	switch (http_conn_fill(c, &c->in, &c->client, &c->client_ended, &len)) {
@@ -370,31 +387,19 @@ enum http_step http_request_head(struct http_conn *c)
 	case HTTP_FILL_BYTES:
 		break;
 	}
-	if (c->partial != NULL)
-		head = c->partial;
-	else
+	if (head == NULL) {
+		head = &c->worker->http->head;
 		http_head_init(head, HTTP_KIND_REQUEST);
+	}
 	result = http_head_read(head, bytes, len);
 	if (result == HTTP_HEAD_MORE)
 		return request_more(c, head, len);
 
-	TG_AUTO_FREE void *partial = tg_take_ptr(&c->partial);	/* `head`, perhaps */
+	/* What follows may free the connection, but needs the head. */
+	struct http_head *partial = tg_take_ptr(&c->partial);
 
-	switch (result) {
-	case HTTP_HEAD_DONE:
-		step = request_take(c, head, bytes, len);
-		break;
-	case HTTP_HEAD_MORE:
-	case HTTP_HEAD_BAD:
-		step = http_request_refuse(c, 400);
-		break;
-	case HTTP_HEAD_LONG_LINE:
-		step = http_request_refuse(c, 414);
-		break;
-	case HTTP_HEAD_LARGE:
-		step = http_request_refuse(c, 431);
-		break;
-	}
+	step = request_decide(c, head, result, bytes, len);
+	free(partial);
 	return step;
 }
 

@@ -168,18 +168,19 @@ static enum http_step response_take(struct http_conn *c, const struct http_head 
 
 static enum http_step response_head(struct http_conn *c, char *bytes, size_t len)
 {
-	struct http_head     *head = &c->worker->http->head;
+	struct http_head     *head = c->partial;
 	enum http_head_result result;
+	enum http_step        step;
 
 	/* Upstream has begun to answer: a second try might do twice what was asked once. */
 	if (c->retry) {
 		http_kept_clear(&c->up);
 		c->retry = false;
 	}
-	if (c->partial != NULL)
-		head = c->partial;
-	else
+	if (head == NULL) {
+		head = &c->worker->http->head;
 		http_head_init(head, HTTP_KIND_RESPONSE);
+	}
 	result = http_head_read(head, bytes, len);
 	if (result == HTTP_HEAD_MORE) {
 		if (http_conn_keep_head(c, head) == -1 || http_kept_put(&c->back, bytes, len) == -1)
@@ -187,9 +188,12 @@ static enum http_step response_head(struct http_conn *c, char *bytes, size_t len
 		return HTTP_STEP_MOVED;
 	}
 
-	TG_AUTO_FREE void *partial = tg_take_ptr(&c->partial);	/* `head`, perhaps */
+	/* What follows may free the connection, but needs the head. */
+	struct http_head *partial = tg_take_ptr(&c->partial);
 
-	return result == HTTP_HEAD_DONE ? response_take(c, head, bytes, len) : http_conn_answer(c, 502);
+	step = result == HTTP_HEAD_DONE ? response_take(c, head, bytes, len) : http_conn_answer(c, 502);
+	free(partial);
+	return step;
 }
 
 enum http_step http_response_pump(struct http_conn *c)
