@@ -11,8 +11,6 @@ from rig.clients import connect, curl, curl_json, curl_status, pings
 from rig.lab import ip, ip_show, run, wg
 from rig.wait import until
 
-pytestmark = pytest.mark.kernel
-
 EMPTY_REPORT = {"added": [], "changed": [], "removed": [], "failed": {}}
 
 
@@ -63,6 +61,7 @@ def test_a_warning_names_the_upstream_that_no_peer_can_have(lab, daemon):
     assert [warning["path"] for warning in report["warnings"]] == ["/51820/proxy/https:~1~1git.example.com/0"]
 
 
+@pytest.mark.kernel
 def test_the_kernel_obeys_the_document(lab, daemon):
     tenant = lab.tenant(51820, "first", addresses=("10.0.0.1/16", "fd00:1::1/64"))
     machine = tenant.machine("10.0.0.2/16", "fd00:1::2/64")
@@ -92,6 +91,7 @@ def test_the_kernel_obeys_the_document(lab, daemon):
     assert {"10.0.0.2", "172.16.0.0/12", "fd00:1::2"} <= routes
 
 
+@pytest.mark.kernel
 def test_what_get_config_returns_changes_nothing_when_posted_back(pair):
     api = pair.daemon.api
     first = api.get("/config")
@@ -124,6 +124,7 @@ def traced(pid, calls, path):
     return tracer
 
 
+@pytest.mark.kernel
 def test_an_equal_document_writes_neither_to_the_kernel_nor_to_the_disk(lab, daemon, directory):
     daemon.options["--sample-interval"] = "1h"
     lab.tenant(51820, "first").machine()
@@ -187,6 +188,7 @@ def test_if_match_protects_against_a_lost_update(lab, daemon):
     assert tenant.port == 51820
 
 
+@pytest.mark.kernel
 def test_tunnels_and_connections_of_what_did_not_change_live_on(pair):
     alpha = pair.alpha
     alpha.server.pace.release(4)
@@ -220,6 +222,7 @@ def test_connections_of_a_removed_network_are_reset(pair):
     assert pair.daemon.namespaces() == ["network-51820"]
 
 
+@pytest.mark.kernel
 def test_a_taken_port_fails_that_network_alone_until_it_is_free(lab, daemon):
     first, second = lab.tenant(51820, "first"), lab.tenant(51821, "second")
     holders = []
@@ -269,6 +272,7 @@ def test_namespaces_that_are_not_the_daemons_are_left_alone_and_strays_are_remov
         ip([f"netns del {name}"])
 
 
+@pytest.mark.kernel
 def test_the_last_document_is_in_force_after_a_reboot(pair):
     config = pair.daemon.api.get("/config").body
     assert pair.daemon.stop() == 0
@@ -284,6 +288,7 @@ def test_the_last_document_is_in_force_after_a_reboot(pair):
     pair.wait_until_whole()
 
 
+@pytest.mark.kernel
 def test_two_networks_can_exchange_their_ports(lab, daemon):
     first, second = lab.tenant(51820, "first"), lab.tenant(51821, "second")
     daemon.start(lab.document())

@@ -12,8 +12,6 @@ from rig.daemon import children, role_of
 from rig.lab import wg
 from rig.wait import SLOW, until
 
-pytestmark = pytest.mark.kernel
-
 PIECES = 40
 
 
@@ -55,6 +53,7 @@ def whole_within_two_seconds(daemon, began):
     assert took < 2 * SLOW, f"whole again after {took:.1f} s"
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("role", ["engine", "broker", "control"])
 def test_a_download_survives_the_death_of(pair, role):
     generation = pair.daemon.api.get("/config").headers["ETag"]
@@ -121,6 +120,7 @@ def test_host_bytes_that_a_dead_worker_carried_are_counted_once(pair):
     assert recorded()["tx"] < 402_000 and recorded()["connections"] == 4
 
 
+@pytest.mark.kernel
 def test_no_byte_is_lost_or_doubled_when_roles_die(pair):
     api = pair.daemon.api
     tenant = pair.alpha
@@ -140,6 +140,7 @@ def test_no_byte_is_lost_or_doubled_when_roles_die(pair):
     until(agree, "records and counters agree")
 
 
+@pytest.mark.kernel
 def test_everything_is_adopted_after_the_supervisor_died(pair):
     api = pair.daemon.api
     tenant = pair.alpha
@@ -177,6 +178,7 @@ def test_the_roles_end_when_the_supervisor_dies(pair):
     assert [pid for pid in roles if role_of(pid)] == []
 
 
+@pytest.mark.kernel
 def test_an_apply_during_the_death_of_the_engine_is_in_force_in_the_end(lab, daemon):
     tenants = [lab.tenant(52000 + number, f"t{number}") for number in range(10)]
     daemon.start()

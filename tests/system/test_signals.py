@@ -18,7 +18,6 @@ from rig.wait import SLOW, until
 DOCUMENT = {"51820": {"private_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "address": ["10.0.0.1/16"]}}
 
 
-@pytest.mark.kernel
 def test_sigterm_lets_a_download_finish_and_records_the_last_bytes(pair):
     tenant = pair.alpha
     pair.daemon.options["--drain-timeout"] = "60s"
@@ -46,7 +45,6 @@ def test_sigterm_lets_a_download_finish_and_records_the_last_bytes(pair):
     assert hosts[tenant.host]["traffic"]["tx"] >= 20 * 65536
 
 
-@pytest.mark.kernel
 def test_the_drain_ends_after_its_time(pair):
     with connect(80) as stuck:
         stuck.sendall(f"GET /pieces/2 HTTP/1.1\r\nHost: {pair.alpha.host}\r\n\r\n".encode())

@@ -14,8 +14,6 @@ from rig.wait import until
 
 MEGABYTES_3 = 3_000_000
 
-pytestmark = pytest.mark.kernel
-
 
 def peer_traffic(answer, tenant, machine=None):
     """(rx, tx) of a peer in an answer of /traffic."""
@@ -55,6 +53,7 @@ def add(sums, answer):
     assert total == [answer["traffic"]["rx"], answer["traffic"]["tx"]]
 
 
+@pytest.mark.kernel
 def test_three_megabytes_over_https_stand_under_the_right_peer_and_host(pair):
     api = pair.daemon.api
     tenant = pair.alpha
@@ -107,6 +106,7 @@ def test_asking_again_since_stop_time_returns_every_byte_once(pair):
     assert again["stop_time"] == since
 
 
+@pytest.mark.kernel
 def test_records_and_wireguards_own_counters_agree(pair):
     api = pair.daemon.api
     tenant = pair.alpha
@@ -189,6 +189,7 @@ def test_what_a_removed_network_counted_last_is_recorded(pair):
     assert host_traffic(everything(api), tenant)["tx"] >= 400_000
 
 
+@pytest.mark.kernel
 def test_bytes_of_a_removed_and_returned_peer_are_counted_once(pair):
     api = pair.daemon.api
     tenant = pair.alpha
@@ -203,6 +204,7 @@ def test_bytes_of_a_removed_and_returned_peer_are_counted_once(pair):
     assert peer_traffic(everything(api), tenant)[0] < 800_000
 
 
+@pytest.mark.kernel
 def test_counters_go_on_after_a_restart_and_bytes_meanwhile_are_counted(pair):
     api = pair.daemon.api
     tenant = pair.alpha
