@@ -271,7 +271,8 @@ int store_commit(struct store *store, int64_t now_unix_ms, const struct store_ba
 
 	memset(outcome, 0, sizeof *outcome);
 	if (c.label >= STORE_TIME_MOST)
-		return tg_fail(err, TG_CODE_INVALID, "the clock shows %lld, a year after 2500: no traffic is recorded",
+		return tg_fail(err, TG_CODE_INVALID,
+		               "the clock shows %lld, a year after 2500: no traffic is recorded",
 		               (long long)clock_s);
 	if (store_db_begin(store, err) == -1)
 		return -1;

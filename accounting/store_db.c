@@ -12,7 +12,7 @@
 #define VERSION	       1
 #define APPLICATION    0x54676174	/* "Tgat": SQLite's application_id */
 #define BUSY_MS	       2000	/* somebody reads the file with another program */
-#define CHECKED_BYTES  (64 << 20)	/* a larger file is checked as it is used: a full check takes too long */
+#define CHECKED_BYTES  (64 << 20) /* a larger file is checked as it is used: a full check takes too long */
 #define SATURATED(column) \
 	column " = CASE WHEN " column " > 9223372036854775807 - excluded." column \
 	" THEN 9223372036854775807 ELSE " column " + excluded." column " END"
@@ -49,86 +49,95 @@ static const char *const sqls[STORE_SQLS] = {
 	[STORE_SQL_COMMIT] = "COMMIT",
 	[STORE_SQL_ROLLBACK] = "ROLLBACK",
 	[STORE_SQL_META_READ] = "SELECT ledger, newest, oldest, oldest_hours, oldest_days, folded, closed,"
-		" held_until FROM meta",
+	                        " held_until FROM meta",
 	[STORE_SQL_META_WRITE] = "UPDATE meta SET newest = ?, oldest = ?, oldest_hours = ?, oldest_days = ?,"
-		" folded = ?, closed = ?, held_until = ?",
+	                         " folded = ?, closed = ?, held_until = ?",
 	[STORE_SQL_IDS_READ] = "SELECT id FROM series WHERE id IS NOT NULL",
-	[STORE_SQL_SERIES_FIND] = "SELECT series, s.id, epoch, rx, tx FROM series s"
-		" LEFT JOIN counters c ON c.id = s.id WHERE network = ? AND kind = ? AND name = ?",
+	[STORE_SQL_SERIES_FIND] =
+	        "SELECT series, s.id, epoch, rx, tx FROM series s"
+	        " LEFT JOIN counters c ON c.id = s.id WHERE network = ? AND kind = ? AND name = ?",
 	[STORE_SQL_SERIES_ADD] = "INSERT INTO series (network, kind, name, id) VALUES (?, ?, ?, ?)",
 	[STORE_SQL_SERIES_SET_ID] = "UPDATE series SET id = ?2 WHERE series = ?1",
 	[STORE_SQL_SERIES_BY_ID] = "SELECT network, kind, name FROM series WHERE id = ?",
 	[STORE_SQL_SERIES_BY_NUMBER] = "SELECT network, kind, name FROM series WHERE series = ?",
-	[STORE_SQL_COUNTER_SET] = "INSERT INTO counters (id, epoch, rx, tx, last) VALUES (?1, ?5, ?2, ?3, ?4)"
-		" ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, rx = excluded.rx, tx = excluded.tx,"
-		" last = max(last, excluded.last)",
+	[STORE_SQL_COUNTER_SET] =
+	        "INSERT INTO counters (id, epoch, rx, tx, last) VALUES (?1, ?5, ?2, ?3, ?4)"
+	        " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, rx = excluded.rx, tx = excluded.tx,"
+	        " last = max(last, excluded.last)",
 	[STORE_SQL_COUNTER_LAST] = "INSERT INTO counters (id, epoch, rx, tx, last) VALUES (?, NULL, 0, 0, ?)"
-		" ON CONFLICT (id) DO UPDATE SET last = max(last, excluded.last)",
+	                           " ON CONFLICT (id) DO UPDATE SET last = max(last, excluded.last)",
 	[STORE_SQL_SLOT_FIND] = "SELECT id FROM slots WHERE slot = ?",
 	[STORE_SQL_SLOT_SET] = "INSERT INTO slots (slot, id) VALUES (?, ?)"
-		" ON CONFLICT (slot) DO UPDATE SET id = excluded.id",
+	                       " ON CONFLICT (slot) DO UPDATE SET id = excluded.id",
 	[STORE_SQL_SLOT_FORGET] = "DELETE FROM slots WHERE slot = ?",
 	[STORE_SQL_SLOTS_READ] = "SELECT slot, network, name FROM slots JOIN series USING (id) ORDER BY slot",
 	[STORE_SQL_SEGMENT_FIND] = "SELECT segment, done FROM segments WHERE name = ?",
 	[STORE_SQL_SEGMENT_ADD] = "INSERT INTO segments (name, done) VALUES (?, 0)",
 	[STORE_SQL_SEGMENT_DONE] = "UPDATE segments SET done = 1 WHERE segment = ?",
 	[STORE_SQL_SEGMENT_COUNT_FIND] = "SELECT rx, tx, connections FROM segment_counts WHERE key = ?",
-	[STORE_SQL_SEGMENT_COUNT_SET] = "INSERT INTO segment_counts (key, rx, tx, connections) VALUES (?, ?, ?, ?)"
-		" ON CONFLICT (key) DO UPDATE SET rx = excluded.rx, tx = excluded.tx,"
-		" connections = excluded.connections",
+	[STORE_SQL_SEGMENT_COUNT_SET] =
+	        "INSERT INTO segment_counts (key, rx, tx, connections) VALUES (?, ?, ?, ?)"
+	        " ON CONFLICT (key) DO UPDATE SET rx = excluded.rx, tx = excluded.tx,"
+	        " connections = excluded.connections",
 	[STORE_SQL_SEGMENT_COUNTS_FORGET] = "DELETE FROM segment_counts WHERE key >= ? AND key <= ?",
 	[STORE_SQL_SEGMENTS_PRUNE] = "DELETE FROM segments WHERE done = 1"
-		" AND segment <= (SELECT max(segment) FROM segments) - ?",
+	                             " AND segment <= (SELECT max(segment) FROM segments) - ?",
 	[STORE_SQL_SEGMENTS_READ] = "SELECT segment, name FROM segments WHERE done = 0 AND segment > ?"
-		" ORDER BY segment LIMIT 1",
+	                            " ORDER BY segment LIMIT 1",
 	[STORE_SQL_SEGMENT_FORGET] = "DELETE FROM segments WHERE segment = ?",
 	[STORE_SQL_TIME_ADD] = "INSERT OR IGNORE INTO times (time) VALUES (?)",
 	[STORE_SQL_RECORD_ADD] = "INSERT INTO records (key, rx, tx, connections) VALUES (?, ?, ?, ?)"
-		" ON CONFLICT (key) DO UPDATE SET " SUMMED,
+	                         " ON CONFLICT (key) DO UPDATE SET " SUMMED,
 	/* The last of the next so many records. */
 	[STORE_SQL_FOLD_END] = "SELECT max(key), count(*) FROM"
-		" (SELECT key FROM records WHERE key > ? AND key <= ? ORDER BY key LIMIT ?)",
-	[STORE_SQL_FOLD_HOURS] = "INSERT INTO hours (key, rx, tx, connections)"
-		" SELECT ((key >> 20) / 3600) << 40 | series, rx, tx, connections FROM records"
-		" JOIN series ON id = key & 1048575 WHERE key > ? AND key <= ?"
-		" ON CONFLICT (key) DO UPDATE SET " SUMMED,
-	[STORE_SQL_FOLD_DAYS] = "INSERT INTO days (key, rx, tx, connections)"
-		" SELECT ((key >> 20) / 86400) << 40 | series, rx, tx, connections FROM records"
-		" JOIN series ON id = key & 1048575 WHERE key > ? AND key <= ?"
-		" ON CONFLICT (key) DO UPDATE SET " SUMMED,
+	                       " (SELECT key FROM records WHERE key > ? AND key <= ? ORDER BY key LIMIT ?)",
+	[STORE_SQL_FOLD_HOURS] =
+	        "INSERT INTO hours (key, rx, tx, connections)"
+	        " SELECT ((key >> 20) / 3600) << 40 | series, rx, tx, connections FROM records"
+	        " JOIN series ON id = key & 1048575 WHERE key > ? AND key <= ?"
+	        " ON CONFLICT (key) DO UPDATE SET " SUMMED,
+	[STORE_SQL_FOLD_DAYS] =
+	        "INSERT INTO days (key, rx, tx, connections)"
+	        " SELECT ((key >> 20) / 86400) << 40 | series, rx, tx, connections FROM records"
+	        " JOIN series ON id = key & 1048575 WHERE key > ? AND key <= ?"
+	        " ON CONFLICT (key) DO UPDATE SET " SUMMED,
 	[STORE_SQL_RECORDS_CUT] = "SELECT max(key), count(*) FROM"
-		" (SELECT key FROM records WHERE key <= ? ORDER BY key LIMIT ?)",
+	                          " (SELECT key FROM records WHERE key <= ? ORDER BY key LIMIT ?)",
 	[STORE_SQL_RECORDS_DELETE] = "DELETE FROM records WHERE key <= ?",
 	[STORE_SQL_TIMES_DELETE] = "DELETE FROM times WHERE time <= ?",
 	[STORE_SQL_HOURS_CUT] = "SELECT max(key), count(*) FROM"
-		" (SELECT key FROM hours WHERE key <= ? ORDER BY key LIMIT ?)",
+	                        " (SELECT key FROM hours WHERE key <= ? ORDER BY key LIMIT ?)",
 	[STORE_SQL_HOURS_DELETE] = "DELETE FROM hours WHERE key <= ?",
 	[STORE_SQL_DAYS_CUT] = "SELECT max(key), count(*) FROM"
-		" (SELECT key FROM days WHERE key <= ? ORDER BY key LIMIT ?)",
+	                       " (SELECT key FROM days WHERE key <= ? ORDER BY key LIMIT ?)",
 	[STORE_SQL_DAYS_DELETE] = "DELETE FROM days WHERE key <= ?",
-	[STORE_SQL_IDS_IDLE] = "SELECT c.id, kind, series, c.last FROM counters c JOIN series s ON s.id = c.id"
-		" WHERE c.id >= ? AND c.id < ? AND c.last <= ?"
-		" AND NOT EXISTS (SELECT 1 FROM slots WHERE slots.id = c.id)",
+	[STORE_SQL_IDS_IDLE] =
+	        "SELECT c.id, kind, series, c.last FROM counters c JOIN series s ON s.id = c.id"
+	        " WHERE c.id >= ? AND c.id < ? AND c.last <= ?"
+	        " AND NOT EXISTS (SELECT 1 FROM slots WHERE slots.id = c.id)",
 	[STORE_SQL_ID_FREE] = "UPDATE series SET id = NULL, last = ?2 WHERE series = ?1",
 	[STORE_SQL_SERIES_LAST] = "SELECT coalesce(max(series), 0) FROM series",
 	[STORE_SQL_COUNTER_FORGET] = "DELETE FROM counters WHERE id = ?",
 	[STORE_SQL_SERIES_DELETE] = "DELETE FROM series WHERE series >= ? AND series < ?"
-		" AND id IS NULL AND last <= ?",
+	                            " AND id IS NULL AND last <= ?",
 	[STORE_SQL_TIMES_NEWEST] = "SELECT max(time) FROM times WHERE time > ? AND time <= ?",
-	[STORE_SQL_TIMES_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM times WHERE time > ? AND time <= ? LIMIT ?)",
+	[STORE_SQL_TIMES_COUNT] =
+	        "SELECT count(*) FROM (SELECT 1 FROM times WHERE time > ? AND time <= ? LIMIT ?)",
 	[STORE_SQL_TIMES_NEXT] = "SELECT time FROM times WHERE time > ? AND time <= ? ORDER BY time LIMIT 1",
 	[STORE_SQL_HOURS_NEWEST] = "SELECT max(key) FROM hours WHERE key >= ? AND key < ?",
 	[STORE_SQL_DAYS_NEWEST] = "SELECT max(key) FROM days WHERE key >= ? AND key < ?",
 	[STORE_SQL_RECORDS_SCAN] = "SELECT key, rx, tx, connections FROM records WHERE key >= ? AND key <= ?"
-		" ORDER BY key",
+	                           " ORDER BY key",
 	[STORE_SQL_HOURS_SCAN] = "SELECT key, rx, tx, connections FROM hours WHERE key >= ? AND key <= ?"
-		" ORDER BY key",
+	                         " ORDER BY key",
 	[STORE_SQL_DAYS_SCAN] = "SELECT key, rx, tx, connections FROM days WHERE key >= ? AND key <= ?"
-		" ORDER BY key",
-	[STORE_SQL_IDS_BLOCK] = "SELECT id, network, kind, name FROM series"
-		" WHERE (network, kind, name) > (?, ?, ?) ORDER BY network, kind, name LIMIT ?",
-	[STORE_SQL_SERIES_BLOCK] = "SELECT series, network, kind, name FROM series"
-		" WHERE (network, kind, name) > (?, ?, ?) ORDER BY network, kind, name LIMIT ?",
+	                        " ORDER BY key",
+	[STORE_SQL_IDS_BLOCK] =
+	        "SELECT id, network, kind, name FROM series"
+	        " WHERE (network, kind, name) > (?, ?, ?) ORDER BY network, kind, name LIMIT ?",
+	[STORE_SQL_SERIES_BLOCK] =
+	        "SELECT series, network, kind, name FROM series"
+	        " WHERE (network, kind, name) > (?, ?, ?) ORDER BY network, kind, name LIMIT ?",
 	[STORE_SQL_IDS_OF_NETWORK] = "SELECT id FROM series WHERE network = ? AND id IS NOT NULL ORDER BY id",
 	[STORE_SQL_SERIES_OF_NETWORK] = "SELECT series FROM series WHERE network = ? ORDER BY series",
 };
@@ -278,8 +287,10 @@ static int schema_make(struct store *store, struct tg_error *err)
 		return tg_fail_sys(err, "cannot make a ledger's id");
 	for (size_t i = 0; i < sizeof random; i++)
 		snprintf(ledger + 2 * i, 3, "%02x", random[i]);
-	snprintf(sql, sizeof sql, "INSERT INTO meta VALUES (1, '%s', 0, 0, 0, 0, 0, 0, 0);"
-	         "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", ledger, APPLICATION, VERSION);
+	snprintf(sql, sizeof sql,
+	         "INSERT INTO meta VALUES (1, '%s', 0, 0, 0, 0, 0, 0, 0);"
+	         "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+	         ledger, APPLICATION, VERSION);
 
 	int rc = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
@@ -307,7 +318,8 @@ static int schema_check(struct store *store, struct tg_error *err)
 	if (application != APPLICATION)
 		return tg_fail(err, TG_CODE_INVALID, "the file is not a traffic database");
 	if (version > VERSION)
-		return tg_fail(err, TG_CODE_INVALID, "the traffic database is of a later version (%lld, not %d)",
+		return tg_fail(err, TG_CODE_INVALID,
+		               "the traffic database is of a later version (%lld, not %d)",
 		               (long long)version, VERSION);
 	return 0;
 }

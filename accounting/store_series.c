@@ -45,7 +45,8 @@ static int64_t id_take(struct store *store, struct tg_error *err)
 	if (!store->ids_known && ids_read(store, err) == -1)
 		return -1;
 	if (store->ids_count == STORE_IDS)
-		return tg_fail(err, TG_CODE_LIMIT, "%d peers and hosts have traffic records: there is room for no more",
+		return tg_fail(err, TG_CODE_LIMIT,
+		               "%d peers and hosts have traffic records: there is room for no more",
 		               STORE_IDS);
 	while (store_bit(store->used, store->ids_next))
 		store->ids_next = (store->ids_next + 1) % STORE_IDS;
@@ -108,7 +109,8 @@ int store_series_set_baseline(struct store *store, const struct store_baseline *
 	const int64_t values[] = { baseline->id, baseline->rx, baseline->tx, last };
 
 	store_db_bind(store, STORE_SQL_COUNTER_SET, 1, values, 4);
-	sqlite3_bind_blob(store_db_sql(store, STORE_SQL_COUNTER_SET), 5, &baseline->epoch, EPOCH_BYTES, SQLITE_STATIC);
+	sqlite3_bind_blob(store_db_sql(store, STORE_SQL_COUNTER_SET), 5, &baseline->epoch, EPOCH_BYTES,
+	                  SQLITE_STATIC);
 	return store_db_run(store, STORE_SQL_COUNTER_SET, err);
 }
 

@@ -110,8 +110,8 @@ static int delete_records(struct sweep *s)
 	return store_db_run(s->store, STORE_SQL_TIMES_DELETE, s->err);
 }
 
-static int delete_sums(struct sweep *s, enum store_sql cut, enum store_sql delete, int64_t unit_s, int64_t kept_s,
-                       int64_t *oldest)
+static int delete_sums(struct sweep *s, enum store_sql cut, enum store_sql delete, int64_t unit_s,
+                       int64_t kept_s, int64_t *oldest)
 {
 	int64_t key = (((s->clock_s - kept_s) / unit_s) << STORE_SERIES_BITS) - 1;
 	int     got = s->clock_s < kept_s ? 0 : slice_end(s, cut, &key, 1, &key);

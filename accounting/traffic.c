@@ -62,7 +62,8 @@ static int read_bounded(struct store *store, enum store_sql which, int64_t from,
  * what was asked for. */
 static int find_sums(struct traffic *t, int64_t first, int64_t last, struct tg_error *err)
 {
-	enum store_sql newest = t->query.resolution == TRAFFIC_HOURS ? STORE_SQL_HOURS_NEWEST : STORE_SQL_DAYS_NEWEST;
+	bool           hours = t->query.resolution == TRAFFIC_HOURS;
+	enum store_sql newest = hours ? STORE_SQL_HOURS_NEWEST : STORE_SQL_DAYS_NEWEST;
 	int64_t        from = first << STORE_SERIES_BITS;
 	int64_t        to = last << STORE_SERIES_BITS | STORE_SERIES_MASK;
 	int            got = read_bounded(t->store, newest, from, to + 1, &last, err);
@@ -196,7 +197,8 @@ long traffic_read(struct traffic *t, char *to, size_t size, struct tg_error *err
 
 	assert(size >= 4096);
 	if (oldest_time(t->store, t->query.resolution) > t->floor)
-		return tg_fail(err, TG_CODE_NOT_FOUND, "records were deleted while they were read: ask again");
+		return tg_fail(err, TG_CODE_NOT_FOUND,
+		               "records were deleted while they were read: ask again");
 	for (int work = 0; t->state != TRAFFIC_END && size - text.len >= TRAFFIC_PIECE_MOST;) {
 		if (work >= WORK && (text.len > 0 || t->query.format == TRAFFIC_JSON))
 			break;

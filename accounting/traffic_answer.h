@@ -67,7 +67,7 @@ struct traffic {
 	struct traffic_row          rows[TRAFFIC_SLICE];
 	size_t                      rows_count;
 	size_t                      rows_at;
-	struct traffic_who         *names;	/* TRAFFIC_NAMES of them, by the low bits of the id; no name: empty */
+	struct traffic_who         *names;	/* TRAFFIC_NAMES, by the id's low bits; no name: empty */
 };
 
 /* One step of JSON or of lines: at most TRAFFIC_PIECE_MOST bytes and a bounded amount of work. */

@@ -137,7 +137,8 @@ static void block_bind(struct traffic *t, sqlite3_stmt *statement, struct tg_key
 	if (!t->after_any && !t->query.has_network)
 		sqlite3_bind_blob(statement, 1, "", 0, SQLITE_STATIC);
 	else
-		sqlite3_bind_blob(statement, 1, t->after_any ? t->after.network.bytes : t->query.network.bytes,
+		sqlite3_bind_blob(statement, 1,
+		                  t->after_any ? t->after.network.bytes : t->query.network.bytes,
 		                  TG_KEY_BYTES, SQLITE_STATIC);
 	sqlite3_bind_int(statement, 2, t->after_any ? (int)t->after.kind : -1);
 	sqlite3_bind_blob(statement, 3, name, bytes, SQLITE_STATIC);
@@ -228,7 +229,8 @@ static int block_scan(struct traffic *t, struct tg_error *err)
 {
 	size_t room = TRAFFIC_ROWS - t->kept_count;
 	size_t count;
-	int    got = traffic_scan_read(&t->scan, t->rows, room < TRAFFIC_SLICE ? room : TRAFFIC_SLICE, &count, err);
+	size_t most = room < TRAFFIC_SLICE ? room : TRAFFIC_SLICE;
+	int    got = traffic_scan_read(&t->scan, t->rows, most, &count, err);
 
 	if (got == -1)
 		return -1;

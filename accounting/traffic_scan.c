@@ -122,7 +122,8 @@ static int read_span(struct traffic_scan *scan, struct traffic_row *rows, size_t
 	int                        bits = scan->table->id_bits;
 	int64_t                    mask = ((int64_t)1 << bits) - 1;
 	int64_t                    first = span->first > scan->at_id ? span->first : scan->at_id;
-	const int64_t              keys[] = { scan->at_index << bits | first, scan->at_index << bits | span->last };
+	int64_t                    at = scan->at_index << bits;
+	const int64_t              keys[] = { at | first, at | span->last };
 	sqlite3_stmt              *row = store_db_sql(scan->store, scan->table->scan);
 	int                        got;
 

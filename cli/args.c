@@ -36,8 +36,10 @@ static const struct {
 	size_t      at;		/* in struct args */
 	const char *help;
 } flags[] = {
-	{ "api", "URL", CALLS, offsetof(struct args, api), "the API's address: http://127.0.0.1:8000, https://…, unix:PATH" },
-	{ "token-file", "FILE", CALLS, offsetof(struct args, token_file), "whose first line is used with --api" },
+	{ "api", "URL", CALLS, offsetof(struct args, api),
+	  "the API's address: http://127.0.0.1:8000, https://…, unix:PATH" },
+	{ "token-file", "FILE", CALLS, offsetof(struct args, token_file),
+	  "whose first line is used with --api" },
 	{ "socket", "PATH", CALLS, offsetof(struct args, socket), "the API's Unix socket" },
 	{ "run-dir", "DIR", CALLS, offsetof(struct args, run_dir),
 	  "where api.sock is [TOLLGATE_RUN_DIR, /run/tollgate]" },
@@ -45,11 +47,14 @@ static const struct {
 	{ "since", "T", BIT(ARGS_TRAFFIC), offsetof(struct args, since),
 	  "later than this: UNIX seconds, or 90s, 5m, 24h, 7d ago" },
 	{ "until", "T", BIT(ARGS_TRAFFIC), offsetof(struct args, until), "up to this" },
-	{ "network", "N", BIT(ARGS_TRAFFIC), offsetof(struct args, network), "of one: its public key or port" },
+	{ "network", "N", BIT(ARGS_TRAFFIC), offsetof(struct args, network),
+	  "of one: its public key or port" },
 	{ "ledger", "ID", BIT(ARGS_TRAFFIC), offsetof(struct args, ledger),
 	  "refuse when the database is another, or records are gone" },
-	{ "resolution", "R", BIT(ARGS_TRAFFIC), offsetof(struct args, resolution), "hour or day: sums of these" },
-	{ "format", "F", BIT(ARGS_TRAFFIC), offsetof(struct args, format), "table, json, ndjson or csv [table]" },
+	{ "resolution", "R", BIT(ARGS_TRAFFIC), offsetof(struct args, resolution),
+	  "hour or day: sums of these" },
+	{ "format", "F", BIT(ARGS_TRAFFIC), offsetof(struct args, format),
+	  "table, json, ndjson or csv [table]" },
 	{ "help", NULL, 0, 0, "print this" },
 	{ "version", NULL, 0, 0, "print the version" },
 };
@@ -74,7 +79,8 @@ void args_print_help(void)
 		         flags[i].value == NULL ? "" : flags[i].value);
 		printf("  %-22s %s\n", left, flags[i].help);
 	}
-	puts("\nWithout --api the daemon's Unix socket is used.  Exit status: 0, 1 (refused or failed), 2 (usage).");
+	puts("\nWithout --api the daemon's Unix socket is used.\n"
+	     "Exit status: 0, 1 (refused or failed), 2 (usage).");
 }
 
 bool args_time_read(const char *text, int64_t now_s, int64_t *to)
@@ -144,7 +150,8 @@ static int check(const struct args *args, unsigned given, int operands, struct t
 	if (!known)
 		return tg_fail(err, TG_CODE_INVALID, "--format \"%.40s\" is none of table, json, ndjson, csv",
 		               args->format);
-	if (args->resolution != NULL && strcmp(args->resolution, "hour") != 0 && strcmp(args->resolution, "day") != 0)
+	if (args->resolution != NULL && strcmp(args->resolution, "hour") != 0 &&
+	    strcmp(args->resolution, "day") != 0)
 		return tg_fail(err, TG_CODE_INVALID, "--resolution \"%.40s\" is neither hour nor day",
 		               args->resolution);
 	return 0;
@@ -169,7 +176,8 @@ int args_read(struct args *to, int argc, char **argv, struct tg_error *err)
 	                     .token = environment("TOLLGATE_TOKEN", NULL) };
 	for (size_t i = 0; i < FLAGS; i++)
 		options[i] = (struct option){ flags[i].name,
-			                      flags[i].value == NULL ? no_argument : required_argument, NULL, 'f' };
+			                      flags[i].value == NULL ? no_argument : required_argument, NULL,
+			                      'f' };
 	optind = 0;	/* from the beginning, also in tests */
 	opterr = 0;
 	while ((got = getopt_long(argc, argv, ":", options, &index)) != -1) {

@@ -88,7 +88,7 @@ static int set_api(struct client *client, const struct args *args, struct tg_err
 	size_t len = strlen(args->api);
 
 	if (strncmp(args->api, "http://", 7) != 0 && strncmp(args->api, "https://", 8) != 0)
-		return tg_fail(err, TG_CODE_INVALID, "--api \"%.80s\" is not a URL (http://…, https://… or unix:PATH)",
+		return tg_fail(err, TG_CODE_INVALID, "--api \"%.80s\" is none of http://…, https://…, unix:PATH",
 		               args->api);
 	while (len > 0 && args->api[len - 1] == '/')
 		len--;
@@ -259,8 +259,8 @@ int client_call(struct client *client, const char *path, const char *body, size_
 	return -1;
 }
 
-int client_stream(struct client *client, const char *path, const char *accept, client_piece_fn *each, void *arg,
-                  struct client_answer *to, struct tg_error *err)
+int client_stream(struct client *client, const char *path, const char *accept, client_piece_fn *each,
+                  void *arg, struct client_answer *to, struct tg_error *err)
 {
 	struct call call = { .client = client, .answer = to, .each = each, .arg = arg };
 	char        header[128];

@@ -31,8 +31,8 @@ int client_call(struct client *client, const char *path, const char *body, size_
                 struct client_answer *to, struct tg_error *err);
 /* A GET whose answer goes to `each` as it comes; the body of another status than 200 goes to `to`.
  * -1 also when the answer was cut short.  For one call of a client, its last. */
-int client_stream(struct client *client, const char *path, const char *accept, client_piece_fn *each, void *arg,
-                  struct client_answer *to, struct tg_error *err);
+int client_stream(struct client *client, const char *path, const char *accept, client_piece_fn *each,
+                  void *arg, struct client_answer *to, struct tg_error *err);
 void client_answer_clear(struct client_answer *answer);
 /* As part of a path or a query, percent-encoded; free() it.  NULL: out of memory. */
 char *client_escape(const char *text);

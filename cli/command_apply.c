@@ -74,7 +74,8 @@ static cJSON *active_read(struct client *client)
 	return json;
 }
 
-static int show_answer(const struct client_answer *answer, const cJSON *before, const char *text, bool dry_run)
+static int show_answer(const struct client_answer *answer, const cJSON *before, const char *text,
+                       bool dry_run)
 {
 	struct show show = show_on(stdout);
 	cJSON      *report = answer->body == NULL ? NULL : cJSON_ParseWithLength(answer->body, answer->bytes);
@@ -110,7 +111,8 @@ int command_apply(const struct args *args)
 	}
 	if (args->dry_run)
 		before = active_read(client);
-	if (client_call(client, args->dry_run ? "/apply?dry_run=true" : "/apply", text, bytes, &answer, &err) == -1) {
+	if (client_call(client, args->dry_run ? "/apply?dry_run=true" : "/apply", text, bytes, &answer,
+	                &err) == -1) {
 		result = command_failed(&err);
 	} else {
 		result = show_answer(&answer, before, text, args->dry_run);

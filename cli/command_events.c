@@ -31,8 +31,11 @@ int command_events(const struct args *args)
 	struct tg_error      err;
 	struct client_answer answer;
 	struct client       *client = client_new(args, &err);
-	int                  result = client == NULL ? -1 : client_stream(client, "/events", "text/event-stream",
-	                                                                  on_piece, &events, &answer, &err);
+	int                  result = -1;
+
+	if (client != NULL)
+		result = client_stream(client, "/events", "text/event-stream", on_piece, &events, &answer,
+		                       &err);
 
 	client_free(client);
 	if (result == -1)

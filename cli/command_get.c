@@ -49,7 +49,8 @@ int command_status(const struct args *args)
 	char                 path[64] = "/networks";
 
 	if (args->operand != NULL) {
-		if (strlen(args->operand) > 5 || strspn(args->operand, "0123456789") != strlen(args->operand)) {
+		if (strlen(args->operand) > 5 ||
+		    strspn(args->operand, "0123456789") != strlen(args->operand)) {
 			fprintf(stderr, "tollgate: \"%s\" is no listen port\n", args->operand);
 			return 2;
 		}

@@ -22,7 +22,8 @@ static void line_end(struct events *events)
 	events->len = 0;
 	if (events->line[0] == '\0') {
 		if (events->type[0] != '\0' || events->data[0] != '\0')
-			events->each(events->type[0] == '\0' ? "message" : events->type, events->data, events->arg);
+			events->each(events->type[0] == '\0' ? "message" : events->type, events->data,
+			             events->arg);
 		events->type[0] = events->data[0] = '\0';
 		return;
 	}

@@ -10,9 +10,9 @@ struct show show_on(FILE *to)
 	const char *none = getenv("NO_COLOR");
 	const char *term = getenv("TERM");
 	bool        dumb = term == NULL || strcmp(term, "dumb") == 0;
+	bool        wanted = (none == NULL || *none == '\0') && !dumb;
 
-	return (struct show){ .to = to,
-		              .colours = (none == NULL || *none == '\0') && !dumb && isatty(fileno(to)) == 1 };
+	return (struct show){ .to = to, .colours = wanted && isatty(fileno(to)) == 1 };
 }
 
 void show_text(const struct show *show, const char *text)
@@ -24,9 +24,10 @@ void show_text(const struct show *show, const char *text)
 
 void show_styled(const struct show *show, enum show_style style, const char *text)
 {
-	static const char *const codes[] = { [SHOW_BOLD] = "1",    [SHOW_NETWORK] = "1;32", [SHOW_PEER] = "1;33",
-		                             [SHOW_ADD] = "32",    [SHOW_CHANGE] = "33",    [SHOW_REMOVE] = "31",
-		                             [SHOW_BAD] = "1;31" };
+	static const char *const codes[] = {
+		[SHOW_BOLD] = "1",    [SHOW_NETWORK] = "1;32", [SHOW_PEER] = "1;33", [SHOW_ADD] = "32",
+		[SHOW_CHANGE] = "33", [SHOW_REMOVE] = "31",    [SHOW_BAD] = "1;31"
+	};
 
 	if (show->colours)
 		fprintf(show->to, "\033[%sm", codes[style]);

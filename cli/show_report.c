@@ -25,8 +25,8 @@ static void show_tally(const struct show *show, const cJSON *report, const char 
 {
 	const cJSON *tally = cJSON_GetObjectItemCaseSensitive(report, what);
 
-	fprintf(show->to, "; %s: +%.0f ~%.0f -%.0f", what, number_of(tally, "added"), number_of(tally, "changed"),
-	        number_of(tally, "removed"));
+	fprintf(show->to, "; %s: +%.0f ~%.0f -%.0f", what, number_of(tally, "added"),
+	        number_of(tally, "changed"), number_of(tally, "removed"));
 }
 
 static int count_of(const cJSON *report, const char *name)
@@ -130,7 +130,9 @@ static void show_change(const struct show *show, const cJSON *change, const cJSO
 		const char     *op;
 		char            sign;
 		enum show_style style;
-	} ops[] = { { "add", '+', SHOW_ADD }, { "remove", '-', SHOW_REMOVE }, { "change", '~', SHOW_CHANGE } };
+	} ops[] = { { "add", '+', SHOW_ADD },
+		    { "remove", '-', SHOW_REMOVE },
+		    { "change", '~', SHOW_CHANGE } };
 	const char *path = string_of(change, "path");
 	size_t      op = 0;
 

@@ -65,7 +65,8 @@ static void show_peer(const struct show *show, const cJSON *peer, int64_t now_un
 	if (handshake > 0)
 		field(show, "    ", "latest handshake", show_ago(now_unix_s - (int64_t)handshake, text));
 	if (rx > 0 || tx > 0) {
-		snprintf(text, sizeof text, "%s received, %s sent", show_bytes(rx, received), show_bytes(tx, sent));
+		snprintf(text, sizeof text, "%s received, %s sent", show_bytes(rx, received),
+		         show_bytes(tx, sent));
 		field(show, "    ", "transfer", text);
 	}
 }

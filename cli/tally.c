@@ -157,7 +157,8 @@ void tally_show(struct tally *tally, const struct show *show)
 			snprintf(network, sizeof network, "%.*s", (int)len, row->name);
 			show_styled(show, SHOW_NETWORK, "network");
 			fprintf(show->to, ": %s\n", network);
-			fprintf(show->to, "  %-5s %-44s %12s %12s %11s\n", "", "", "received", "sent", "connections");
+			fprintf(show->to, "  %-5s %-44s %12s %12s %11s\n", "", "", "received", "sent",
+			        "connections");
 		}
 		for (; id[at] != '\0' && at + 1 < sizeof name; at++)
 			name[at] = (unsigned char)id[at] < 0x20 || id[at] == 0x7f ? '?' : id[at];

@@ -137,7 +137,8 @@ START_TEST(samples_of_one_second_are_one_record_seen_once_it_is_over)
 		struct msg_reading reading = reading_of(1, 1, 1, (uint64_t)i * 10, 0);
 		struct store_batch batch = { .readings = &reading, .readings_count = 1 };
 
-		ck_assert_int_eq(store_commit(f.store, (T0 + 5) * 1000 + i * 99, &batch, &f.outcome, &f.err), 0);
+		ck_assert_int_eq(store_commit(f.store, (T0 + 5) * 1000 + i * 99, &batch, &f.outcome, &f.err),
+		                 0);
 	}
 	expect_device(&f, T0 + 5, 1, 1, 0, NULL);
 	expect_device(&f, T0 + 6, 1, 1, 100, "1700000005");
@@ -208,7 +209,8 @@ static void commit_host(struct fixture *f, int64_t now_s, const char *segment, u
 	struct store_batch batch = { .hosts = &host, .hosts_count = 1, .segments_done = names,
 	                             .segments_done_count = done ? 1 : 0 };
 
-	ck_assert_msg(store_commit(f->store, now_s * 1000, &batch, &f->outcome, &f->err) == 0, "%s", f->err.text);
+	ck_assert_msg(store_commit(f->store, now_s * 1000, &batch, &f->outcome, &f->err) == 0, "%s",
+	              f->err.text);
 }
 
 static void commit_slot(struct fixture *f, uint32_t slot, uint32_t network, const char *host)
@@ -217,7 +219,8 @@ static void commit_slot(struct fixture *f, uint32_t slot, uint32_t network, cons
 	struct store_batch batch = { .slots = &meaning, .slots_count = 1 };
 
 	snprintf(meaning.host, sizeof meaning.host, "%s", host);
-	ck_assert_msg(store_commit(f->store, T0 * 1000, &batch, &f->outcome, &f->err) == 0, "%s", f->err.text);
+	ck_assert_msg(store_commit(f->store, T0 * 1000, &batch, &f->outcome, &f->err) == 0, "%s",
+	              f->err.text);
 }
 
 static void expect_host(struct fixture *f, uint32_t network, const char *host, double rx, double connections)
@@ -350,8 +353,10 @@ START_TEST(counters_saturate_at_2_to_the_63)
 
 	char *text = answer_text(&f, &query, T0 + 4, 4096, NULL);
 
-	ck_assert_ptr_nonnull(strstr(text, "\"1700000001\":{\"rx\":9223372036854775807,\"tx\":9007199254740993}"));
-	ck_assert_ptr_nonnull(strstr(text, "},\"traffic\":{\"rx\":18446744073709551615,\"tx\":9007199254740995}}"));
+	ck_assert_ptr_nonnull(
+	        strstr(text, "\"1700000001\":{\"rx\":9223372036854775807,\"tx\":9007199254740993}"));
+	ck_assert_ptr_nonnull(
+	        strstr(text, "},\"traffic\":{\"rx\":18446744073709551615,\"tx\":9007199254740995}}"));
 	free(text);
 	fixture_clear(&f);
 }
@@ -369,9 +374,12 @@ START_TEST(the_last_id_is_given_and_the_next_is_refused_clearly)
 	store_close(f.store);
 	ck_assert_int_eq(sqlite3_open(f.path, &db), SQLITE_OK);
 	/* All but one of 2^20. */
-	ck_assert_int_eq(sqlite3_exec(db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
-	                                  " WHERE i < 1048574) INSERT INTO series (id, network, kind, name)"
-	                                  " SELECT i, zeroblob(32), 0, randomblob(32) FROM n", 0, 0, 0), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db,
+	                              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+	                              " WHERE i < 1048574) INSERT INTO series (id, network, kind, name)"
+	                              " SELECT i, zeroblob(32), 0, randomblob(32) FROM n",
+	                              0, 0, 0),
+	                 SQLITE_OK);
 	sqlite3_close(db);
 	fixture_open(&f);
 	commit_one(&f, T0 + 1, baseline_of(1, 2, 1, 0, 0));
@@ -590,8 +598,8 @@ static void run_random(unsigned seed)
 	commit_readings(&f, now, readings, PEERS);
 	bill(&f, truth, &since, now + 200000, INT64_MAX);
 	for (uint32_t p = 0; p < PEERS; p++)
-		ck_assert_msg(truth[p].billed == (double)truth[p].sent, "seed %u peer %u: %.0f of %" PRIu64, seed, p,
-		              truth[p].billed, truth[p].sent);
+		ck_assert_msg(truth[p].billed == (double)truth[p].sent, "seed %u peer %u: %.0f of %" PRIu64,
+		              seed, p, truth[p].billed, truth[p].sent);
 	fixture_clear(&f);
 }
 

@@ -116,13 +116,15 @@ START_TEST(with_the_ledger_what_is_gone_is_said_to_be)
 	sweep_all(&f, T0 + 601, 100);
 	fixture_reopen(&f);
 	pass_time(&f, T0 + 601, T0 + 15 * DAY);
-	ck_assert_int_eq(traffic_open(f.store, &query, (T0 + 15 * DAY) * 1000, &traffic, &f.err), TRAFFIC_GONE);
+	ck_assert_int_eq(traffic_open(f.store, &query, (T0 + 15 * DAY) * 1000, &traffic, &f.err),
+	                 TRAFFIC_GONE);
 	ck_assert_ptr_null(traffic);
 	query.since_unix_s = T0 + 540;
 	ck_assert_int_eq(traffic_open(f.store, &query, (T0 + 15 * DAY) * 1000, &traffic, &f.err), TRAFFIC_OK);
 	traffic_close(traffic);
 	query.ledger[0] = query.ledger[0] == '0' ? '1' : '0';
-	ck_assert_int_eq(traffic_open(f.store, &query, (T0 + 15 * DAY) * 1000, &traffic, &f.err), TRAFFIC_CONFLICT);
+	ck_assert_int_eq(traffic_open(f.store, &query, (T0 + 15 * DAY) * 1000, &traffic, &f.err),
+	                 TRAFFIC_CONFLICT);
 	fixture_clear(&f);
 }
 END_TEST

@@ -34,9 +34,11 @@ static void fill(struct fixture *f)
 			hosts[n] = (struct store_host){ "worker", n, { i * 3, i * 5, i } };
 			for (uint32_t p = 0; p < PEERS; p++)
 				if ((i + p) % 3 != 0)
-					readings[batch.readings_count++] = reading_of(n, p, 1, i * (p + 1), i);
+					readings[batch.readings_count++] =
+					        reading_of(n, p, 1, i * (p + 1), i);
 		}
-		ck_assert_int_eq(store_commit(f->store, (T0 + i * 60) * 1000, &batch, &f->outcome, &f->err), 0);
+		ck_assert_int_eq(store_commit(f->store, (T0 + i * 60) * 1000, &batch, &f->outcome, &f->err),
+		                 0);
 	}
 }
 
@@ -78,7 +80,8 @@ START_TEST(an_answer_holds_all_and_its_sums_are_those_of_its_records)
 		}
 
 		char        name[32];
-		const cJSON *network = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "networks"), key_text(n));
+		const cJSON *network =
+		        cJSON_GetObjectItem(cJSON_GetObjectItem(json, "networks"), key_text(n));
 
 		snprintf(name, sizeof name, "host%u.example", n);
 		ck_assert_double_eq(traffic_of(host_of(json, n, name), "rx"), SAMPLES * 3);
@@ -131,8 +134,10 @@ START_TEST(nothing_is_returned_as_nothing)
 
 	char *text = answer_text(&f, &query, T0 + 10000, 4096, NULL);
 
-	snprintf(expected, sizeof expected, "{\"ledger\":\"%s\",\"start_time\":1700099999,\"stop_time\":1700099999,"
-	         "\"oldest_time\":0,\"networks\":{},\"traffic\":{\"rx\":0,\"tx\":0}}\n", store_ledger(f.store));
+	snprintf(expected, sizeof expected,
+	         "{\"ledger\":\"%s\",\"start_time\":1700099999,\"stop_time\":1700099999,"
+	         "\"oldest_time\":0,\"networks\":{},\"traffic\":{\"rx\":0,\"tx\":0}}\n",
+	         store_ledger(f.store));
 	ck_assert_str_eq(text + strspn(text, " "), expected);
 	free(text);
 	query = query_since(-5);
@@ -177,8 +182,10 @@ static uint64_t sum_of_csv(const char *text, const char *network, size_t *lines)
 		int64_t  time;
 		uint64_t rx, tx, connections;
 
-		ck_assert_int_eq(sscanf(text, "%" SCNd64 ",%63[^,],%7[^,],%63[^,],%" SCNu64 ",%" SCNu64 ",%" SCNu64,
-		                        &time, key, kind, id, &rx, &tx, &connections), 7);
+		ck_assert_int_eq(sscanf(text,
+		                        "%" SCNd64 ",%63[^,],%7[^,],%63[^,],%" SCNu64 ",%" SCNu64 ",%" SCNu64,
+		                        &time, key, kind, id, &rx, &tx, &connections),
+		                 7);
 		ck_assert_int_ge(time, before);
 		before = time;
 		if (network != NULL)
@@ -331,7 +338,8 @@ static size_t read_large(struct fixture *f, const struct traffic_query *query, s
 		len += (size_t)got;
 		if (used > before && used - before > *peak)
 			*peak = used - before;
-		snprintf(tail, 4096, "%.*s", (int)(got < 200 ? got : 200), piece + (got < 200 ? 0 : got - 200));
+		snprintf(tail, 4096, "%.*s", (int)(got < 200 ? got : 200),
+		         piece + (got < 200 ? 0 : got - 200));
 	}
 	ck_assert_int_eq(got, 0);
 	traffic_close(traffic);
@@ -349,14 +357,15 @@ START_TEST(a_large_answer_takes_constant_memory)
 	fixture_open(&f);
 	commit_one(&f, T0, baseline_of(1, 1, 1, 0, 0));
 	/* 500 peers in 5 networks, 1,000 samples: half a million records. */
-	insert_records(&f, "DELETE FROM series; WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n"
-	                   " WHERE i < 499) INSERT INTO series (id, network, kind, name)"
-	                   " SELECT i, CAST(printf('%032d', i % 5) AS BLOB), 0, CAST(printf('%032d', i) AS BLOB)"
-	                   " FROM n;"
-	                   "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t WHERE i < 1000)"
-	                   " INSERT INTO times SELECT 1700000000 + i * 60 FROM t;"
-	                   "INSERT INTO records SELECT time << 20 | id, 3, 4, 0 FROM times, series ORDER BY 1;"
-	                   "UPDATE meta SET newest = 1700060000");
+	insert_records(&f,
+	               "DELETE FROM series; WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n"
+	               " WHERE i < 499) INSERT INTO series (id, network, kind, name)"
+	               " SELECT i, CAST(printf('%032d', i % 5) AS BLOB), 0, CAST(printf('%032d', i) AS BLOB)"
+	               " FROM n;"
+	               "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t WHERE i < 1000)"
+	               " INSERT INTO times SELECT 1700000000 + i * 60 FROM t;"
+	               "INSERT INTO records SELECT time << 20 | id, 3, 4, 0 FROM times, series ORDER BY 1;"
+	               "UPDATE meta SET newest = 1700060000");
 	ck_assert_uint_gt(read_large(&f, &query, &peak, tail), 10 << 20);
 	ck_assert_ptr_nonnull(strstr(tail, "},\"traffic\":{\"rx\":1500000,\"tx\":2000000}}\n"));
 	ck_assert_msg(peak < 14 << 20, "%zu bytes", peak);	/* SQLite's cache of 8 MB is in it */

@@ -31,7 +31,8 @@ START_TEST(commands_and_options_come_in_any_order)
 	ck_assert_str_eq(args.operand, "FILE");
 	ck_assert(args.dry_run);
 	ck_assert_str_eq(args.run_dir, "/run/tollgate");
-	ck_assert_int_eq(read_line("tollgate --api=http://h:1 --token-file T traffic --since 5m --format csv"), 0);
+	ck_assert_int_eq(
+	        read_line("tollgate --api=http://h:1 --token-file T traffic --since 5m --format csv"), 0);
 	ck_assert_int_eq(args.command, ARGS_TRAFFIC);
 	ck_assert_str_eq(args.api, "http://h:1");
 	ck_assert_str_eq(args.token_file, "T");
@@ -90,7 +91,8 @@ END_TEST
 
 START_TEST(times_are_seconds_or_so_long_ago)
 {
-	static const char *const bad[] = { "", "-5", "5x", "5 m", "m", "1e3", "99999999999999999999", "99999999d" };
+	static const char *const bad[] = { "",         "-5", "5x", "5 m", "m", "1e3", "99999999999999999999",
+		                           "99999999d" };
 	int64_t                  at;
 
 	ck_assert(args_time_read("1700000000", 0, &at));

@@ -123,7 +123,8 @@ START_TEST(a_post_carries_the_document_as_it_is)
 
 	ck_assert_int_eq(client_call(client, "/apply?dry_run=true", "{\"a\": 1}", 8, &answer, &err), 0);
 	end();
-	ck_assert_ptr_eq(strstr(server.request, "POST /api/v1/apply?dry_run=true HTTP/1.1\r\n"), server.request);
+	ck_assert_ptr_eq(strstr(server.request, "POST /api/v1/apply?dry_run=true HTTP/1.1\r\n"),
+	                 server.request);
 	ck_assert_ptr_nonnull(strstr(server.request, "Content-Type: application/json\r\n"));
 	ck_assert_ptr_null(strstr(server.request, "Expect"));
 	ck_assert_ptr_nonnull(strstr(server.request, "\r\n\r\n{\"a\": 1}"));
@@ -205,7 +206,7 @@ static int stream(const char *response, char *text, struct client_answer *answer
 	begin(response, false);
 
 	struct client *client = client_here();
-	int            result = client_stream(client, "/traffic?since=0", "text/csv", collect, text, answer, err);
+	int result = client_stream(client, "/traffic?since=0", "text/csv", collect, text, answer, err);
 
 	end();
 	client_free(client);
@@ -223,8 +224,11 @@ START_TEST(a_stream_that_is_cut_short_is_a_failure)
 	struct tg_error      err;
 	char                 text[256];
 
-	ck_assert_int_eq(stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTollgate-Stop-Time: 9\r\n\r\n"
-	                        "5\r\nhello\r\n0\r\n\r\n", text, &answer, &err), 0);
+	ck_assert_int_eq(
+	        stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTollgate-Stop-Time: 9\r\n\r\n"
+	               "5\r\nhello\r\n0\r\n\r\n",
+	               text, &answer, &err),
+	        0);
 	ck_assert_str_eq(text, "hello");
 	ck_assert_int_eq(answer.stop_time, 9);
 	ck_assert_ptr_nonnull(strstr(server.request, "Accept: text/csv\r\n"));
@@ -240,7 +244,8 @@ START_TEST(a_refusal_of_a_stream_is_kept_apart)
 	struct tg_error      err;
 	char                 text[256];
 
-	ck_assert_int_eq(stream("HTTP/1.1 410 Gone\r\nContent-Length: 4\r\n\r\ngone", text, &answer, &err), 0);
+	ck_assert_int_eq(stream("HTTP/1.1 410 Gone\r\nContent-Length: 4\r\n\r\ngone", text, &answer, &err),
+	                 0);
 	ck_assert_str_eq(text, "");
 	ck_assert_int_eq(answer.status, 410);
 	ck_assert_str_eq(answer.body, "gone");

@@ -24,11 +24,13 @@ static void expect(struct show *show, const char *expected)
 }
 
 static const char network[] =
-	"{\"port\":51820,\"name\":\"office\",\"public_key\":\"PUB=\",\"netns\":\"network-51820\","
-	"\"interface\":\"wg51820\",\"wireguard\":\"kernel\",\"state\":\"up\",\"address\":[\"10.0.0.1/16\",\"fd00::1/64\"],"
-	"\"mtu\":1420,\"peers\":{\"PEER=\":{\"endpoint\":\"192.0.2.1:5555\",\"allowed_ips\":[\"10.0.0.2/32\"],"
-	"\"latest_handshake\":1000,\"rx\":1536,\"tx\":3145728,\"connected\":true},"
-	"\"IDLE=\":{\"endpoint\":null,\"allowed_ips\":[],\"latest_handshake\":null,\"rx\":0,\"tx\":0}}}";
+        "{\"port\":51820,\"name\":\"office\",\"public_key\":\"PUB=\",\"netns\":\"network-51820\","
+        "\"interface\":\"wg51820\",\"wireguard\":\"kernel\",\"state\":\"up\",\"address\":[\"10.0.0.1/"
+        "16\",\"fd00::1/64\"],"
+        "\"mtu\":1420,\"peers\":{\"PEER=\":{\"endpoint\":\"192.0.2.1:5555\",\"allowed_ips\":[\"10.0.0.2/"
+        "32\"],"
+        "\"latest_handshake\":1000,\"rx\":1536,\"tx\":3145728,\"connected\":true},"
+        "\"IDLE=\":{\"endpoint\":null,\"allowed_ips\":[],\"latest_handshake\":null,\"rx\":0,\"tx\":0}}}";
 
 START_TEST(status_reads_like_wg_show)
 {
@@ -59,7 +61,8 @@ END_TEST
 START_TEST(a_failed_network_says_why)
 {
 	struct show show = begin(false);
-	cJSON      *json = cJSON_Parse("{\"port\":5,\"name\":null,\"state\":\"failed\",\"reason\":\"port in use\"}");
+	cJSON *json =
+	        cJSON_Parse("{\"port\":5,\"name\":null,\"state\":\"failed\",\"reason\":\"port in use\"}");
 
 	show_network(&show, json, 0);
 	cJSON_Delete(json);
@@ -96,9 +99,10 @@ START_TEST(an_error_lists_every_place)
 {
 	struct show show = begin(false);
 
-	show_error(&show, 400, "{\"error\":{\"code\":\"CONFIG_INVALID\",\"message\":\"2 faults\",\"details\":["
-	                       "{\"path\":\"/51820/mtu\",\"message\":\"too small\"},"
-	                       "{\"path\":\"\",\"message\":\"not an object\"}]}}");
+	show_error(&show, 400,
+	           "{\"error\":{\"code\":\"CONFIG_INVALID\",\"message\":\"2 faults\",\"details\":["
+	           "{\"path\":\"/51820/mtu\",\"message\":\"too small\"},"
+	           "{\"path\":\"\",\"message\":\"not an object\"}]}}");
 	expect(&show, "tollgate: CONFIG_INVALID: 2 faults\n  /51820/mtu: too small\n  /: not an object\n");
 	show = begin(false);
 	show_error(&show, 502, "<html>\n");
@@ -113,13 +117,14 @@ START_TEST(an_error_lists_every_place)
 END_TEST
 
 static const char report[] =
-	"{\"generation\":7,\"dry_run\":true,\"duration_ms\":12.44,\"networks\":{\"added\":[\"51821\"],"
-	"\"changed\":[\"51820\"],\"removed\":[],\"unchanged\":498,\"failed\":{\"51821\":\"port in use\"}},"
-	"\"peers\":{\"added\":3,\"changed\":1,\"removed\":0},\"hosts\":{\"added\":2,\"changed\":0,\"removed\":1},"
-	"\"changes\":[{\"op\":\"add\",\"path\":\"/51821\"},{\"op\":\"change\",\"path\":\"/51820/mtu\"},"
-	"{\"op\":\"change\",\"path\":\"/51820/private_key\"},"
-	"{\"op\":\"remove\",\"path\":\"/51820/proxy/https:~1~1git.example.com\"}],"
-	"\"warnings\":[{\"path\":\"/51820\",\"message\":\"hm\"}]}";
+        "{\"generation\":7,\"dry_run\":true,\"duration_ms\":12.44,\"networks\":{\"added\":[\"51821\"],"
+        "\"changed\":[\"51820\"],\"removed\":[],\"unchanged\":498,\"failed\":{\"51821\":\"port in use\"}},"
+        "\"peers\":{\"added\":3,\"changed\":1,\"removed\":0},\"hosts\":{\"added\":2,\"changed\":0,"
+        "\"removed\":1},"
+        "\"changes\":[{\"op\":\"add\",\"path\":\"/51821\"},{\"op\":\"change\",\"path\":\"/51820/mtu\"},"
+        "{\"op\":\"change\",\"path\":\"/51820/private_key\"},"
+        "{\"op\":\"remove\",\"path\":\"/51820/proxy/https:~1~1git.example.com\"}],"
+        "\"warnings\":[{\"path\":\"/51820\",\"message\":\"hm\"}]}";
 
 START_TEST(a_report_is_one_line_and_its_troubles)
 {
@@ -129,7 +134,8 @@ START_TEST(a_report_is_one_line_and_its_troubles)
 	show_report(&show, json);
 	cJSON_Delete(json);
 	expect(&show, "warning: /51820: hm\nfailed: 51821: port in use\n"
-	              "generation 7: networks: +1 ~1 -0, 498 unchanged; peers: +3 ~1 -0; hosts: +2 ~0 -1 (12.4 ms)\n");
+	              "generation 7: networks: +1 ~1 -0, 498 unchanged; peers: +3 ~1 -0; hosts: +2 ~0 -1 "
+	              "(12.4 ms)\n");
 }
 END_TEST
 
@@ -158,7 +164,8 @@ START_TEST(a_plan_is_a_diff_with_values_but_without_keys)
 	json = cJSON_Parse("{\"networks\":{\"unchanged\":2}}");
 	show_plan(&show, json, NULL, NULL);
 	cJSON_Delete(json);
-	expect(&show, "nothing would change: networks: +0 ~0 -0, 2 unchanged; peers: +0 ~0 -0; hosts: +0 ~0 -0\n");
+	expect(&show,
+	       "nothing would change: networks: +0 ~0 -0, 2 unchanged; peers: +0 ~0 -0; hosts: +0 ~0 -0\n");
 }
 END_TEST
 
@@ -183,7 +190,8 @@ END_TEST
 START_TEST(an_event_is_one_line)
 {
 	struct show show = begin(false);
-	cJSON      *json = cJSON_Parse("{\"time\":1700000000,\"port\":51820,\"peer\":\"PEER=\",\"reason\":\"a\\nb\"}");
+	cJSON *json =
+	        cJSON_Parse("{\"time\":1700000000,\"port\":51820,\"peer\":\"PEER=\",\"reason\":\"a\\nb\"}");
 
 	show_event(&show, "peer-connected", json);
 	cJSON_Delete(json);
