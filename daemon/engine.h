@@ -57,6 +57,7 @@ struct engine_network {
 	bool                 keyed;	/* public_key is known */
 	bool                 up;
 	bool                 failed;
+	bool                 counted;	/* it is to be removed, and its last reading was taken */
 	bool                 fresh;	/* its link was not there when the work began */
 	uint8_t              rounds;
 	uint64_t             wait_until_ms;
@@ -135,6 +136,9 @@ void engine_step(struct engine *e);
 void engine_pause(struct engine *e);
 
 /* engine_remove.c: one network at a time; false when there is none left. */
+/* Takes the last reading of a network whose key another one is to have: what that one counts must begin
+ * behind it. */
+void engine_count_moved(struct engine *e, struct engine_network *n);
 bool engine_has_removals(const struct engine *e);
 bool engine_down_next(struct engine *e);
 bool engine_remove_next(struct engine *e);

@@ -179,9 +179,12 @@ static void look_some(struct engine *e, uint64_t until_ms)
 	for (; e->at < ENGINE_PORTS; e->at++) {
 		struct engine_network *n = e->networks[e->at];
 
-		if (n == NULL || !n->wanted || !n->suspect || n->retry_at_ms > now)
+		if (n != NULL && !n->wanted)
+			engine_count_moved(e, n);
+		else if (n != NULL && n->suspect && n->retry_at_ms <= now)
+			look_at(e, n);
+		else
 			continue;
-		look_at(e, n);
 		if (tg_clock_ms() >= until_ms) {
 			e->at++;
 			engine_schedule(e, 0);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/model.h"
 #include "daemon/engine.h"
 #include "netns/link.h"
 #include "netns/state.h"
@@ -25,11 +26,50 @@ bool engine_has_removals(const struct engine *e)
 	return false;
 }
 
-bool engine_down_next(struct engine *e)
+static void count_last(struct engine *e, struct engine_network *n)
 {
 	struct state    state;
 	struct tg_error err;
 
+	/* From here on nothing is counted any more, so the next reading is the last. */
+	link_down(&n->tenant, NULL);
+	if (apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) == 0)
+		engine_ledger_last(e, n, &state);
+	state_clear(&state);
+	n->counted = true;
+}
+
+/* Reads: that adopts one that this process has not seen yet, and tells under which key it is booked. */
+static bool is_there(struct engine *e, struct engine_network *n)
+{
+	struct state    state;
+	struct tg_error err;
+	bool            there = apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) == 0 && state.exists;
+
+	if (there && !n->keyed && state.device) {
+		n->public_key = state.public_key;
+		n->keyed = !tg_key_is_zero(&n->public_key);
+	}
+	state_clear(&state);
+	return there;
+}
+
+void engine_count_moved(struct engine *e, struct engine_network *n)
+{
+	const struct model *model = e->desired->model;
+
+	if (n->counted || (!n->keyed && !is_there(e, n)) || !n->keyed)
+		return;
+	for (size_t i = 0; i < model->networks_count; i++) {
+		if (!tg_key_equal(&model->networks[i].public_key, &n->public_key))
+			continue;
+		count_last(e, n);
+		return;
+	}
+}
+
+bool engine_down_next(struct engine *e)
+{
 	while (e->at < ENGINE_PORTS && !is_removal(e->networks[e->at]))
 		e->at++;
 	if (e->at == ENGINE_PORTS)
@@ -37,15 +77,8 @@ bool engine_down_next(struct engine *e)
 
 	struct engine_network *n = e->networks[e->at++];
 
-	/* Reads first: that adopts one that this process has not seen yet. */
-	if (apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) != 0 || !state.exists)
-		return true;
-	state_clear(&state);
-	/* From here on nothing is counted any more, so the next reading is the last. */
-	link_down(&n->tenant, NULL);
-	if (apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) == 0)
-		engine_ledger_last(e, n, &state);
-	state_clear(&state);
+	if (!n->counted && is_there(e, n))
+		count_last(e, n);
 	return true;
 }
 

@@ -100,6 +100,7 @@ static void enlist(struct engine *e)
 			continue;
 		n->wanted = model_find(model, (uint16_t)port) != NULL;
 		n->suspect = true;
+		n->counted = n->counted && !n->wanted;
 		n->dirty = false;
 		n->wait_until_ms = 0;
 		/* A new document may be what a failed network waited for. */

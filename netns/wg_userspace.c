@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
  * where its UDP socket stays, and its TUN then moves into the tenant's.  It outlives this process. */
 
 #define START_MS      5000	/* it takes 14 ms to start; after as much as this it never will */
+#define END_MS	      20	/* it ends in 2; the loop must not wait for long */
 #define REQUEST_BYTES 65536
 #define MARK_MOST     (sizeof "TOLLGATE_NETNS=" + NETNS_NAME_MOST)
 
@@ -318,13 +320,34 @@ static int userspace_peers(const struct netns_host *host, struct tenant *tenant,
 	return 0;
 }
 
+static bool ended(int pidfd, int wait_ms)
+{
+	struct pollfd until = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&until, 1, wait_ms) == 1;
+}
+
+/* Waits for the end, since until then it holds the port, and the next document may want that. */
 static void userspace_end(const struct netns_host *host, struct tenant *tenant)
 {
 	pid_t      pid = 0;
 	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, NULL);
+	TG_AUTO_FD pidfd = -1;
 
-	if (fd != -1 && is_ours(host, tenant, pid))
-		dismiss(tenant, pid);
+	if (fd == -1 || !is_ours(host, tenant, pid))
+		return;
+	forget(tenant);
+	pidfd = pidfd_open(pid, 0);
+	if (pidfd == -1)
+		return;
+	pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
+	if (ended(pidfd, END_MS))
+		return;
+	/* Its counters are read: nothing is lost.  What it leaves of its socket is cleared away here. */
+	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	ended(pidfd, END_MS);
+	tg_close_at(&fd);
+	fd = uapi_connect(tenant->link, &pid, NULL);
 }
 
 const struct wireguard wireguard_userspace = {
