@@ -30,7 +30,7 @@ struct iovec;
 #define HTTP_LINGER_MS	 2000
 
 #define HTTP_INTERIM_MOST 32		/* 1xx responses to one request */
-#define HTTP_HOSTS_MOST	  256		/* hosts that one connection may go through before it closes */
+#define HTTP_HOSTS_MOST	  256	/* hosts that one connection may ask for; then it closes */
 #define HTTP_LINGER_MOST  (1U << 20)	/* bytes thrown away while a client takes in a refusal */
 #define HTTP_STEPS_MOST	  16		/* moves before other connections have their turn */
 
