@@ -125,8 +125,8 @@ START_TEST(when_all_slots_are_used_there_is_none)
 	char          host[32];
 
 	slots_table_begin(slots);
-	for (int i = 0; i < 3; i++) {
-		snprintf(host, sizeof host, "h%d.example", i);
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(host, sizeof host, "h%u.example", i);
 		ck_assert_uint_eq(take(slots, &one, host), i);
 	}
 	ck_assert_uint_eq(take(slots, &one, "one-too-many.example"), SLOTS_NONE);
