@@ -53,13 +53,10 @@ static void source_drop(struct sources *sources, struct source *source)
 
 void sources_free(struct sources *sources)
 {
-	struct source *source;
-	struct source *next;
-
 	if (sources == NULL)
 		return;
-	HASH_ITER(hh, sources->table, source, next)
-		source_drop(sources, source);
+	while (sources->table != NULL)
+		source_drop(sources, sources->table);
 	free(sources);
 }
 
