@@ -38,28 +38,39 @@ static int check_document(const char *path, int fd)
 	return result == MODEL_OK ? 0 : 2;
 }
 
-int check_files(const struct options *options)
+static int check_readable(const char *path)
 {
 	struct tg_error err = { 0 };
-	int             status = 0;
 
-	if (options->token_file != NULL) {
-		TG_AUTO_FD fd = files_read(options->token_file, FILES_TOKENS_BYTES_MOST, &err);
+	if (path == NULL)
+		return 0;
 
-		if (fd == -1) {
-			fprintf(stderr, "%s: %s\n", options->token_file, err.text);
-			status = 2;
-		}
-	}
-	if (options->config != NULL) {
-		TG_AUTO_FD fd = files_read(options->config, MODEL_BYTES_MOST, &err);
+	TG_AUTO_FD fd = files_read(path, FILES_SMALL_BYTES_MOST, &err);
 
-		if (fd == -1) {
-			fprintf(stderr, "%s: %s\n", options->config, err.text);
+	if (fd == -1)
+		fprintf(stderr, "%s: %s\n", path, err.text);
+	return fd == -1 ? 2 : 0;
+}
+
+static int check_config(const char *path)
+{
+	struct tg_error err = { 0 };
+	TG_AUTO_FD      fd = files_read(path, MODEL_BYTES_MOST, &err);
+
+	if (fd != -1)
+		return check_document(path, fd);
+	fprintf(stderr, "%s: %s\n", path, err.text);
+	return 2;
+}
+
+int check_files(const struct options *options)
+{
+	const char *const others[] = { options->token_file, options->api_cert, options->api_key,
+				       options->api_client_ca };
+	int               status = options->config != NULL ? check_config(options->config) : 0;
+
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		if (check_readable(others[i]) != 0)
 			status = 2;
-		} else if (check_document(options->config, fd) != 0) {
-			status = 2;
-		}
-	}
 	return status;
 }

@@ -7,7 +7,7 @@
 
 struct tg_error;
 
-#define FILES_TOKENS_BYTES_MOST (1U << 20)
+#define FILES_SMALL_BYTES_MOST (1U << 20)	/* of tokens, certificates and keys */
 
 /* The content of the file, or -1 when it cannot be read or is larger than `most`.  The descriptor is
  * the caller's and stands at its beginning. */

@@ -62,9 +62,10 @@ static const struct rule rules[] = {
 	{ "token-file", "TOLLGATE_TOKEN_FILE", "FILE", NULL, KIND_TEXT, AT(token_file),
 	  .help = "a line each: TOKEN, or SCOPE TOKEN (admin, read)" },
 	{ NULL, "TOLLGATE_TOKEN", "TOKEN", NULL, KIND_TEXT, AT(token), .help = "the admin's token itself" },
-	{ "api-cert", "TOLLGATE_API_CERT", "FILE", NULL, KIND_LATER, .help = "the API over TLS" },
-	{ "api-key", "TOLLGATE_API_KEY", "FILE", NULL, KIND_LATER, .help = "the API over TLS" },
-	{ "api-client-ca", "TOLLGATE_API_CLIENT_CA", "FILE", NULL, KIND_LATER,
+	{ "api-cert", "TOLLGATE_API_CERT", "FILE", NULL, KIND_TEXT, AT(api_cert),
+	  .help = "the API over TLS: its certificate, with the chain (PEM)" },
+	{ "api-key", "TOLLGATE_API_KEY", "FILE", NULL, KIND_TEXT, AT(api_key), .help = "and its key" },
+	{ "api-client-ca", "TOLLGATE_API_CLIENT_CA", "FILE", NULL, KIND_TEXT, AT(api_client_ca),
 	  .help = "ask API clients for a certificate of this CA" },
 	{ "http", "TOLLGATE_HTTP", "ADDR", "[::]:80", KIND_LISTEN, AT(http),
 	  .help = "where HTTP comes in, or none" },
@@ -253,9 +254,14 @@ static int check_together(const struct options *o, struct tg_error *err)
 		return tg_fail_at(err, TG_CODE_INVALID, "TOLLGATE_TOKEN", "is set, and so is --token-file");
 	if (o->api.at.family != 0 && o->token_file == NULL && o->token == NULL)
 		return tg_fail_at(err, TG_CODE_INVALID, "--api", "needs --token-file or TOLLGATE_TOKEN");
-	if (o->api.at.family != 0 && !is_loopback(&o->api.at) && !o->api_insecure)
+	if ((o->api_cert == NULL) != (o->api_key == NULL))
+		return tg_fail_at(err, TG_CODE_INVALID, o->api_cert == NULL ? "--api-key" : "--api-cert",
+		                  "is of no use without %s", o->api_cert == NULL ? "--api-cert" : "--api-key");
+	if (o->api_client_ca != NULL && o->api_cert == NULL)
+		return tg_fail_at(err, TG_CODE_INVALID, "--api-client-ca", "is of no use without --api-cert");
+	if (o->api.at.family != 0 && !is_loopback(&o->api.at) && o->api_cert == NULL && !o->api_insecure)
 		return tg_fail_at(err, TG_CODE_INVALID, "--api",
-		                  "is not a loopback address: needs TLS, or --api-insecure");
+		                  "is not a loopback address: needs --api-cert, or --api-insecure");
 	if (o->http.at.family != 0 && tg_endpoint_equal(&o->http.at, &o->https.at))
 		return tg_fail_at(err, TG_CODE_INVALID, "--https", "is the same address as --http");
 	if (o->api.at.family != 0 &&

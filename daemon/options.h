@@ -36,6 +36,9 @@ struct options {
 	bool                  api_insecure;
 	const char           *token_file;	/* NULL: none */
 	const char           *token;		/* the admin's token itself; NULL: none */
+	const char           *api_cert;		/* NULL: no TLS; else api_key is set too */
+	const char           *api_key;
+	const char           *api_client_ca;	/* NULL: none */
 	struct options_listen http;
 	struct options_listen https;
 	struct msg_forward    forwards[OPTIONS_FORWARDS_MOST];

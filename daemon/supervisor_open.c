@@ -24,51 +24,74 @@ static int blame(struct tg_error *err, const char *option)
 	return -1;
 }
 
+/* The path of that file, NULL when no option names one. */
+static const char *path_of(const struct options *o, enum msg_file_kind kind)
+{
+	switch (kind) {
+	case MSG_FILE_CONFIG:
+		return o->config;
+	case MSG_FILE_TOKENS:
+		return o->token_file;
+	case MSG_FILE_API_CERT:
+		return o->api_cert;
+	case MSG_FILE_API_KEY:
+		return o->api_key;
+	case MSG_FILE_API_CLIENT_CA:
+		return o->api_client_ca;
+	case MSG_FILE_ACCESS_LOG:
+		break;
+	}
+	return NULL;
+}
+
+static size_t most_of(enum msg_file_kind kind)
+{
+	return kind == MSG_FILE_CONFIG ? MODEL_BYTES_MOST : FILES_SMALL_BYTES_MOST;
+}
+
 static int open_files(struct supervisor *s, struct tg_error *err)
 {
-	const struct options *o = s->options;
+	for (enum msg_file_kind kind = 0; kind < SUPERVISOR_FILES; kind++) {
+		const char *path = path_of(s->options, kind);
 
-	if (o->config != NULL) {
-		s->config = files_read(o->config, MODEL_BYTES_MOST, err);
-		if (s->config == -1)
-			return blame(err, o->config);
+		if (path == NULL)
+			continue;
+		s->files[kind] = files_read(path, most_of(kind), err);
+		if (s->files[kind] == -1)
+			return blame(err, path);
 	}
-	if (o->token_file != NULL) {
-		s->tokens = files_read(o->token_file, FILES_TOKENS_BYTES_MOST, err);
-		if (s->tokens == -1)
-			return blame(err, o->token_file);
-	} else if (o->token != NULL) {
-		s->tokens = files_of_text(o->token, err);
-		if (s->tokens == -1)
+	if (s->options->token != NULL) {
+		s->files[MSG_FILE_TOKENS] = files_of_text(s->options->token, err);
+		if (s->files[MSG_FILE_TOKENS] == -1)
 			return blame(err, "TOLLGATE_TOKEN");
 	}
 	return 0;
 }
 
-/* Replaces *fd by the file's present content. */
-static bool read_again(int *fd, const char *path, size_t most)
-{
-	struct tg_error err = { 0 };
-	char            quoted[256];
-	int             fresh = path == NULL ? -1 : files_read(path, most, &err);
-
-	if (fresh == -1) {
-		if (path != NULL)
-			tg_log(TG_LOG_ERROR, "kept what was read before: a file cannot be read", "file=%s reason=\"%s\"",
-			       tg_quote(quoted, sizeof quoted, path), err.text);
-		return false;
-	}
-	tg_close_at(fd);
-	*fd = fresh;
-	return true;
-}
-
 bool supervisor_read_again(struct supervisor *s)
 {
-	bool config = read_again(&s->config, s->options->config, MODEL_BYTES_MOST);
-	bool tokens = read_again(&s->tokens, s->options->token_file, FILES_TOKENS_BYTES_MOST);
+	bool any = false;
 
-	return config || tokens;
+	for (enum msg_file_kind kind = 0; kind < SUPERVISOR_FILES; kind++) {
+		const char     *path = path_of(s->options, kind);
+		struct tg_error err = { 0 };
+		char            quoted[256];
+
+		if (path == NULL)
+			continue;
+
+		int fresh = files_read(path, most_of(kind), &err);
+
+		if (fresh == -1) {
+			tg_log(TG_LOG_ERROR, "kept what was read before: a file cannot be read", "file=%s reason=\"%s\"",
+			       tg_quote(quoted, sizeof quoted, path), err.text);
+			continue;
+		}
+		tg_close_at(&s->files[kind]);
+		s->files[kind] = fresh;
+		any = true;
+	}
+	return any;
 }
 
 static int open_ingress(struct supervisor *s, struct tg_error *err)
@@ -151,8 +174,9 @@ static void raise_limits(void)
 int supervisor_open(struct supervisor *s, const struct options *options, struct tg_error *err)
 {
 	*s = (struct supervisor){ .options = options, .state_dir = -1, .root = -1, .api_unix = -1, .api_tcp = -1,
-				  .config = -1, .tokens = -1, .active = -1,
-				  .run = { -1, -1, -1, -1 } };
+				  .active = -1, .run = { -1, -1, -1, -1 } };
+	for (size_t i = 0; i < SUPERVISOR_FILES; i++)
+		s->files[i] = -1;
 	raise_limits();
 	if (make_processes(s, err) == -1 || open_files(s, err) == -1)
 		return -1;
@@ -196,8 +220,8 @@ void supervisor_close(struct supervisor *s)
 	segments_free(s->segments);
 	tg_close_at(&s->api_unix);
 	tg_close_at(&s->api_tcp);
-	tg_close_at(&s->config);
-	tg_close_at(&s->tokens);
+	for (size_t i = 0; i < SUPERVISOR_FILES; i++)
+		tg_close_at(&s->files[i]);
 	tg_close_at(&s->active);
 	tg_close_at(&s->state_dir);
 	tg_close_at(&s->root);

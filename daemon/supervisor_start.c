@@ -101,19 +101,14 @@ static void send_fd(struct process *p, enum msg_type type, uint32_t kind, int fd
 		channel_send(p->channel, type, &body, &fd, 1);
 }
 
-/* The place to read from is the open file's, which an earlier control may have left at the end. */
-static void send_file(struct process *p, uint32_t kind, int fd)
-{
-	if (fd != -1 && lseek(fd, 0, SEEK_SET) == 0)
-		send_fd(p, MSG_FILE, kind, fd);
-}
-
 void supervisor_send_files(struct supervisor *s)
 {
 	struct process *control = &s->processes[SUPERVISOR_CONTROL];
 
-	send_file(control, MSG_FILE_CONFIG, s->config);
-	send_file(control, MSG_FILE_TOKENS, s->tokens);
+	/* The place to read from is the open file's, which an earlier control may have left at the end. */
+	for (uint32_t kind = 0; kind < SUPERVISOR_FILES; kind++)
+		if (s->files[kind] != -1 && lseek(s->files[kind], 0, SEEK_SET) == 0)
+			send_fd(control, MSG_FILE, kind, s->files[kind]);
 }
 
 static void feed_control(struct process *p)

@@ -42,7 +42,8 @@ enum phase {
 	PHASE_END,		/* engine and broker go */
 };
 
-enum { SUPERVISOR_SIGNALS = 6 };
+#define SUPERVISOR_SIGNALS 5
+#define SUPERVISOR_FILES   (MSG_FILE_API_CLIENT_CA + 1)	/* kinds of them */
 
 struct supervisor {
 	const struct options *options;	/* borrowed */
@@ -55,7 +56,7 @@ struct supervisor {
 	int                   state_dir;	/* locked */
 	int                   root;	/* "/" */
 	int                   api_unix, api_tcp;	/* -1: none */
-	int                   config, tokens;	/* sealed copies of the files, -1: none */
+	int                   files[SUPERVISOR_FILES];	/* sealed copies, by enum msg_file_kind; -1: none */
 	int                   active;	/* MSG_ACTIVE's memory file */
 	struct segments      *segments;
 	struct event         *orphans;	/* looks for workers of an earlier daemon that have gone */

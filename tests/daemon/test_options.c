@@ -134,13 +134,24 @@ START_TEST(the_api_on_tcp_needs_a_token)
 }
 END_TEST
 
-START_TEST(the_api_off_loopback_needs_to_be_called_insecure)
+START_TEST(the_api_off_loopback_needs_tls_or_to_be_called_insecure)
 {
 	setenv("TOLLGATE_TOKEN", "secret", 1);
 	ck_refused("--api", "not a loopback address", "--api", "0.0.0.0:8000");
 	ck_refused("--api", "not a loopback address", "--api", "[::]:8000");
 	ck_refused("--api", "not a loopback address", "--api", "192.0.2.1:8000");
 	ck_assert_int_eq(read_options("--api", "192.0.2.1:8000", "--api-insecure", NULL), 0);
+	ck_assert_int_eq(read_options("--api", "192.0.2.1:8000", "--api-cert", "c", "--api-key", "k", NULL), 0);
+}
+END_TEST
+
+START_TEST(certificate_key_and_ca_come_together)
+{
+	ck_refused("--api-cert", "without --api-key", "--api-cert", "c");
+	ck_refused("--api-key", "without --api-cert", "--api-key", "k");
+	ck_refused("--api-client-ca", "without --api-cert", "--api-client-ca", "ca");
+	ck_assert_int_eq(read_options("--api-cert", "c", "--api-key", "k", "--api-client-ca", "ca", NULL), 0);
+	ck_assert_str_eq(options.api_client_ca, "ca");
 }
 END_TEST
 
@@ -250,7 +261,8 @@ void test_options(TCase *tc)
 	tcase_add_test(tc, what_is_no_option_is_refused);
 	tcase_add_test(tc, options_of_later_versions_are_refused_by_name);
 	tcase_add_test(tc, the_api_on_tcp_needs_a_token);
-	tcase_add_test(tc, the_api_off_loopback_needs_to_be_called_insecure);
+	tcase_add_test(tc, the_api_off_loopback_needs_tls_or_to_be_called_insecure);
+	tcase_add_test(tc, certificate_key_and_ca_come_together);
 	tcase_add_test(tc, one_source_of_tokens_is_enough);
 	tcase_add_test(tc, one_address_serves_one_purpose);
 	tcase_add_test(tc, forwards_are_a_list);
