@@ -70,7 +70,8 @@ static bool is_ours(const char *name)
 
 /* Gives what belonged to `before`, and our files that root put there (a backup), to the account.  The
  * owner was unprivileged: links that it may have put there are left alone. */
-static int own_file(int dir, const char *name, uid_t before, const struct account *owner, struct tg_error *err)
+static int own_file(int dir, const char *name, uid_t before, const struct account *owner,
+                    struct tg_error *err)
 {
 	TG_AUTO_FD  fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;

@@ -44,7 +44,7 @@ static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL
 static const char *const wireguards[] = { "auto", "kernel", "userspace", NULL };
 
 _Static_assert(TG_LOG_ERROR == 0 && TG_LOG_DEBUG == 3, "log_levels follows enum tg_log_level");
-_Static_assert(MSG_WIREGUARD_AUTO == 0 && MSG_WIREGUARD_USERSPACE == 2, "wireguards follows enum msg_wireguard");
+_Static_assert(MSG_WIREGUARD_AUTO == 0 && MSG_WIREGUARD_USERSPACE == 2, "so does wireguards");
 
 #define AT(member) .at = offsetof(struct options, member)
 
@@ -91,7 +91,8 @@ static const struct rule rules[] = {
 	  .least = 0, .most = UINT32_MAX, .help = "connections of one client address at a time; 0: no limit" },
 	{ "drain-timeout", "TOLLGATE_DRAIN_TIMEOUT", "T", "30s", KIND_DURATION, AT(drain_timeout_ms),
 	  .least = 0, .most = DAY_MS, .help = "how long old connections may last after SIGTERM" },
-	{ "access-log", "TOLLGATE_ACCESS_LOG", "FILE", NULL, KIND_LATER, .help = "one line a connection or request" },
+	{ "access-log", "TOLLGATE_ACCESS_LOG", "FILE", NULL, KIND_LATER,
+	  .help = "one line a connection or request" },
 	{ "metrics-per-peer", "TOLLGATE_METRICS_PER_PEER", NULL, NULL, KIND_LATER,
 	  .help = "per-peer series in /metrics" },
 	{ "user", "TOLLGATE_USER", "NAME", NULL, KIND_TEXT, AT(user),

@@ -149,8 +149,8 @@ int sandbox_filter(enum msg_role role, bool explain, struct tg_error *err)
 	else if (explain && explain_calls(err) == -1)
 		return -1;
 
-	uint32_t        otherwise = sandbox_is_relaxed() ? SCMP_ACT_ALLOW : explain ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS;
-	scmp_filter_ctx filter = seccomp_init(otherwise);
+	uint32_t        forbid = explain ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS;
+	scmp_filter_ctx filter = seccomp_init(sandbox_is_relaxed() ? SCMP_ACT_ALLOW : forbid);
 
 	if (filter == NULL)
 		return tg_fail_memory(err);

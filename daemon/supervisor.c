@@ -33,7 +33,8 @@ static void begin_phase(struct supervisor *s, enum phase next);
 
 void supervisor_set_timer(struct process *p, uint64_t after_ms)
 {
-	struct timeval after = { .tv_sec = (time_t)(after_ms / 1000), .tv_usec = (suseconds_t)(after_ms % 1000 * 1000) };
+	struct timeval after = { .tv_sec = (time_t)(after_ms / 1000),
+				 .tv_usec = (suseconds_t)(after_ms % 1000 * 1000) };
 
 	if (event_add(p->timer, &after) == -1)
 		tg_die("out of memory");
@@ -150,7 +151,8 @@ static void log_death(const struct process *p, int status)
 	const char *role = msg_role_name(p->role);
 
 	if (WIFSIGNALED(status))
-		tg_log(TG_LOG_ERROR, WTERMSIG(status) == SIGSYS ? "a process made a forbidden system call" : "a process died",
+		tg_log(TG_LOG_ERROR,
+		       WTERMSIG(status) == SIGSYS ? "a process made a forbidden system call" : "a process died",
 		       "process=%s index=%u pid=%d signal=%d", role, p->index, (int)p->pid, WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0 || !p->stopping)
 		tg_log(TG_LOG_ERROR, "a process ended", "process=%s index=%u pid=%d status=%d", role, p->index,

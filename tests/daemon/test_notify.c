@@ -17,8 +17,10 @@ static int listener_at(const char *name, size_t len)
 	int                fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
 	memcpy(at.sun_path, name, len);
-	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
-	                 0);
+
+	socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, bytes), 0);
 	return fd;
 }
 

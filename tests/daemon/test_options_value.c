@@ -16,9 +16,14 @@ START_TEST(durations_have_a_number_and_a_unit)
 	static const struct {
 		const char *text;
 		uint64_t    ms;
-	} good[] = { { "100ms", 100 }, { "0s", 0 }, { "60s", 60000 }, { "5m", 300000 }, { "24h", 86400000 }, { "7d", 604800000 } };
-	static const char *const bad[] = { "", "5", "s", "-1s", "+1s", " 1s", "1s ", "1 s", "1.5s", "1S", "1w", "0x1s",
-					   "99999999999999999999s", "18446744073709551615d" };
+	} good[] = {
+		{ "100ms", 100 }, { "0s", 0 },		{ "60s", 60000 },
+		{ "5m", 300000 }, { "24h", 86400000 }, { "7d", 604800000 },
+	};
+	static const char *const bad[] = {
+		"",	"5",  "s",  "-1s",  "+1s",		       " 1s",			"1s ", "1 s",
+		"1.5s", "1S", "1w", "0x1s", "99999999999999999999s", "18446744073709551615d",
+	};
 	uint64_t ms;
 
 	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {

@@ -125,8 +125,10 @@ static void run_thread(void)
 	void     *got = NULL;
 	int       mark;
 
-	if (pthread_create(&thread, NULL, thread_body, &mark) != 0 || pthread_join(thread, &got) != 0 || got != &mark)
+	if (pthread_create(&thread, NULL, thread_body, &mark) != 0)
 		_exit(1);
+	if (pthread_join(thread, &got) != 0 || got != &mark)
+		_exit(2);
 }
 
 static void keep_a_file(void)
