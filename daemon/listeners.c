@@ -40,6 +40,16 @@ int listeners_tcp(const struct tg_endpoint *at, bool shared, struct tg_error *er
 	return tg_take_fd(&fd);
 }
 
+bool listeners_is_taken(const struct tg_endpoint *at)
+{
+	struct sockaddr_storage address;
+	socklen_t               len = tg_endpoint_to_sockaddr(at, &address);
+	TG_AUTO_FD              fd = socket(at->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd != -1 && switch_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) == 0 &&
+	       bind(fd, (const struct sockaddr *)&address, len) == -1 && errno == EADDRINUSE;
+}
+
 static bool has_ipv6(void)
 {
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };

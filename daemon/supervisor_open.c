@@ -94,11 +94,23 @@ bool supervisor_read_again(struct supervisor *s)
 	return any;
 }
 
+/* Sharing is for a daemon that takes over from one that was killed: its workers may still be draining. */
+static void warn_if_taken(const struct tg_endpoint *at)
+{
+	char text[TG_ENDPOINT_TEXT];
+
+	if (at->family != 0 && listeners_is_taken(at))
+		tg_log(TG_LOG_WARN, "another process listens on the same address: connections are shared with it",
+		       "address=%s", tg_endpoint_print(at, text));
+}
+
 static int open_ingress(struct supervisor *s, struct tg_error *err)
 {
 	struct tg_endpoint http = listeners_address(&s->options->http);
 	struct tg_endpoint https = listeners_address(&s->options->https);
 
+	warn_if_taken(&http);
+	warn_if_taken(&https);
 	for (size_t i = SUPERVISOR_WORKERS; i < s->count; i++) {
 		struct process *p = &s->processes[i];
 
@@ -123,6 +135,7 @@ static int open_api(struct supervisor *s, struct tg_error *err)
 		return blame(err, s->options->run_dir);
 	if (s->options->api.at.family == 0)
 		return 0;
+	warn_if_taken(&s->options->api.at);
 	/* Shared, since control of a daemon that was killed may still be at its last sample. */
 	s->api_tcp = listeners_tcp(&s->options->api.at, true, err);
 	return s->api_tcp == -1 ? blame(err, "--api") : 0;

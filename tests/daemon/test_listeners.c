@@ -54,11 +54,13 @@ START_TEST(shared_addresses_have_a_queue_each)
 	int                first = listen_somewhere(true, &at);
 	int                second = listeners_tcp(&at, true, &err);
 
+	ck_assert(listeners_is_taken(&at));
 	ck_assert_int_ne(second, -1);
 	ck_assert_int_eq(fcntl(second, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	ck_assert_int_eq(fcntl(second, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	close(first);
 	close(second);
+	ck_assert(!listeners_is_taken(&at));
 }
 END_TEST
 
