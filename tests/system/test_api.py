@@ -2,7 +2,10 @@
 
 import concurrent.futures
 import socket
+import ssl
+import subprocess
 import time
+import warnings
 
 import pytest
 
@@ -236,3 +239,58 @@ def test_events_arrive_as_they_happen(api):
         api.applied(NETWORK)
         while b"applied" not in stream.readline():
             pass
+
+
+def make_authority(directory, name, usage):
+    """A certificate that signs itself, with its key: (certificate, key)."""
+    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+                    "-addext", f"extendedKeyUsage={usage}", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture
+def over_tls(daemon, directory):
+    """A daemon (not started) with the API over TLS; returns what curl got: (its exit status, the status)."""
+    certificate, key = make_authority(directory, "localhost", "serverAuth")
+    (directory / "tokens").write_text(f"{ADMIN}\n")
+    daemon.options.update({"--api": "0.0.0.0:8443", "--token-file": directory / "tokens",
+                           "--api-cert": certificate, "--api-key": key})
+
+    def ask(*options):
+        done = subprocess.run(["curl", "-sS", "--noproxy", "*", "--cacert", certificate, "-o", "/dev/null", "-w",
+                               "%{http_code}", *options, "https://localhost:8443/api/v1/networks"],
+                              capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+    return ask
+
+
+def test_the_api_speaks_tls_and_asks_for_a_token_there_too(daemon, over_tls):
+    daemon.start()
+    assert over_tls() == (0, "401")
+    assert over_tls("-H", f"Token: {ADMIN}") == (0, "200")
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname = False
+    old.verify_mode = ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with socket.create_connection(("127.0.0.1", 8443), timeout=20 * SLOW) as connection, \
+            pytest.raises((ssl.SSLError, ConnectionResetError)):
+        old.wrap_socket(connection)
+
+
+def test_a_client_certificate_is_needed_where_an_authority_is_named(daemon, directory, over_tls):
+    authority, key = make_authority(directory, "client", "clientAuth")
+    other, other_key = make_authority(directory, "stranger", "clientAuth")
+    daemon.options["--api-client-ca"] = authority
+    daemon.start()
+    token = ("-H", f"Token: {ADMIN}")
+    assert over_tls(*token, "--cert", authority, "--key", key) == (0, "200")
+    assert over_tls("--cert", authority, "--key", key) == (0, "401")
+    assert over_tls(*token)[1] == "000"
+    assert over_tls(*token, "--cert", other, "--key", other_key)[1] == "000"

@@ -1,0 +1,164 @@
+"""What the kernel has, read by ip(8) and wg(8), and what a document asks of it, worked out here: neither
+uses anything of the daemon."""
+
+import base64
+import ipaddress
+import json
+import pathlib
+import subprocess
+
+from rig import linux
+
+LINK_LOCAL = ipaddress.ip_network("fe80::/10")
+MULTICAST = ipaddress.ip_network("ff00::/8")
+MTU = 1420
+KEEPALIVE = 25
+
+
+def clamped(key):
+    """A private key as WireGuard gives it back (RFC 7748, section 5)."""
+    raw = bytearray(base64.b64decode(key))
+    raw[0] &= 0xf8
+    raw[31] = raw[31] & 0x7f | 0x40
+    return base64.b64encode(raw).decode()
+
+
+def cidr(text):
+    """In one form: host bits cleared, always with a prefix."""
+    return str(ipaddress.ip_network(text, strict=False))
+
+
+def _route(entry, family):
+    dst = entry["dst"]
+    if dst == "default":
+        dst = "0.0.0.0/0" if family == 4 else "::/0"
+    return ipaddress.ip_network(dst)
+
+
+def _own(route):
+    """What the kernel makes for every link."""
+    return route == MULTICAST or route.version == 6 and route.subnet_of(LINK_LOCAL)
+
+
+def _peer(line):
+    key, preshared, endpoint, ranges, _, _, _, keepalive = line.split("\t")
+    return key, {
+        "preshared_key": None if preshared == "(none)" else preshared,
+        "endpoint": None if endpoint == "(none)" else endpoint,
+        "allowed_ips": sorted(set() if ranges == "(none)" else ranges.split(",")),
+        "persistent_keepalive": 0 if keepalive == "off" else int(keepalive),
+    }
+
+
+def _ask(namespace, device):
+    """Four answers of ip(8) and wg(8), asked in one go."""
+    script = f"ip -json address; echo; ip -json -4 route; echo; ip -json -6 route; echo; wg show {device} dump"
+    with linux.inside(namespace):
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{namespace}: {done.returncode} {done.stdout}{done.stderr}"
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    answers = [json.loads(line) for line in lines if line.startswith("[")]
+    dump = [line for line in lines if not line.startswith("[")]
+    return answers, dump
+
+
+def actual(port, prefix="network-"):
+    """The network `port` as it is, in the form of expected()."""
+    device = f"wg{port}"
+    (links, routes4, routes6), dump = _ask(f"{prefix}{port}", device)
+    by_name = {link["ifname"]: link for link in links}
+    link = by_name[device]
+    routes = {_route(entry, 4) for entry in routes4 if entry.get("dev") == device}
+    routes |= {_route(entry, 6) for entry in routes6 if entry.get("dev") == device}
+    private, _, listen_port, _ = dump[0].split("\t")
+    return {
+        "links": sorted(by_name),
+        "lo_up": "UP" in by_name["lo"]["flags"],
+        "up": "UP" in link["flags"],
+        "mtu": link["mtu"],
+        "address": sorted(f"{entry['local']}/{entry['prefixlen']}" for entry in link["addr_info"]
+                          if ipaddress.ip_address(entry["local"]) not in LINK_LOCAL),
+        "routes": sorted(str(route) for route in routes if not _own(route)),
+        "private_key": private,
+        "listen_port": int(listen_port),
+        "peers": dict(map(_peer, dump[1:])),
+    }
+
+
+def _connected(address):
+    """The kernel's own route to the prefix of an address; IPv4 has none for one address alone."""
+    interface = ipaddress.ip_interface(address)
+    if interface.version == 4 and interface.network.prefixlen == 32:
+        return set()
+    return {str(interface.network)}
+
+
+def expected(port, network):
+    """The value of `port` in a document; endpoints as they stand in there."""
+    ranges = {cidr(text) for peer in network.get("peers", {}).values() for text in peer["allowed_ips"]}
+    connected = set().union(*(_connected(address) for address in network["address"]))
+    return {
+        "links": sorted(["lo", f"wg{port}"]),
+        "lo_up": True,
+        "up": True,
+        "mtu": network.get("mtu", MTU),
+        "address": sorted(str(ipaddress.ip_interface(address)) for address in network["address"]),
+        "routes": sorted(ranges | connected),
+        "private_key": clamped(network["private_key"]),
+        "listen_port": int(port),
+        "peers": {key: {
+            "preshared_key": peer.get("preshared_key"),
+            "endpoint": peer.get("endpoint"),
+            "allowed_ips": sorted(cidr(text) for text in peer["allowed_ips"]),
+            "persistent_keepalive": peer.get("persistent_keepalive", KEEPALIVE),
+        } for key, peer in network.get("peers", {}).items()},
+    }
+
+
+def namespaces(prefix="network-"):
+    return sorted(path.name for path in pathlib.Path("/run/netns").glob(f"{prefix}*"))
+
+
+def assert_obeys(document, endpoints=None):
+    """The kernel is as `document` says: these namespaces, and in each all is equal.  `endpoints`: (port,
+    peer) -> the one that is expected instead of the document's; None: they are not looked at."""
+    assert namespaces() == sorted(f"network-{port}" for port in document)
+    for port, network in document.items():
+        want, have = expected(port, network), actual(port)
+        for key, peer in have["peers"].items():
+            if endpoints is None:
+                del peer["endpoint"]
+            if key in want["peers"] and endpoints is None:
+                del want["peers"][key]["endpoint"]
+            elif key in want["peers"]:
+                want["peers"][key]["endpoint"] = endpoints.get((port, key))
+        assert have == want, f"network {port}"
+
+
+def udp_ports():
+    """The ports on which this network namespace listens for UDP."""
+    found = set()
+    for name in ("udp", "udp6"):
+        for line in pathlib.Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            found.add(int(line.split()[1].rsplit(":", 1)[1], 16))
+    return sorted(found)
+
+
+def userspace_processes():
+    """{name of the interface: [process ids]} of every wireguard-go."""
+    found = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"wireguard-go"):
+            found.setdefault(words[-2].decode(), []).append(int(path.parent.name))
+    return found
+
+
+def pinned():
+    """The mounts below /run/netns, one entry a mount."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return sorted(line.split()[4].removeprefix("/run/netns/") for line in lines
+                  if line.split()[4].startswith("/run/netns/"))
