@@ -1,5 +1,6 @@
 #include "accounting/traffic_scan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -32,6 +33,7 @@ static int span_add(struct traffic_scan *scan, int64_t first, int64_t last, stru
 		scan->spans = larger;
 		scan->spans_room = room;
 	}
+	assert(scan->spans != NULL);
 	scan->spans[scan->spans_count++] = (struct traffic_span){ first, last };
 	return 0;
 }

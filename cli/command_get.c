@@ -29,7 +29,7 @@ static int get(const struct args *args, const char *path, struct client_answer *
 
 int command_get(const struct args *args)
 {
-	struct client_answer answer;
+	struct client_answer answer = { .status = 0 };
 	int                  result = get(args, "/config", &answer);
 
 	if (result != 0)
@@ -45,7 +45,7 @@ int command_get(const struct args *args)
 int command_status(const struct args *args)
 {
 	struct show          show = show_on(stdout);
-	struct client_answer answer;
+	struct client_answer answer = { .status = 0 };
 	char                 path[64] = "/networks";
 
 	if (args->operand != NULL) {
