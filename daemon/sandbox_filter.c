@@ -80,16 +80,16 @@ static int add_conditional(scmp_filter_ctx filter, enum msg_role role)
 	bad = bad != 0 ? bad : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 	                                        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	bad = bad != 0 ? bad : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-	                                        SCMP_A1(SCMP_CMP_EQ, FIONREAD));
+	                                        SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0));
 	bad = bad != 0 ? bad : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-	                                        SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+	                                        SCMP_A1(SCMP_CMP_EQ, FIONBIO, 0));
 	/* Reads limits only: glibc's getrlimit() and sysconf(). */
 	bad = bad != 0 ? bad : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2,
-	                                        SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0));
+	                                        SCMP_A0(SCMP_CMP_EQ, 0, 0), SCMP_A2(SCMP_CMP_EQ, 0, 0));
 	if (role != MSG_ROLE_CONTROL)
 		return bad;
 	bad = bad != 0 ? bad : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-	                                        SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	                                        SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 	/* Threads, not processes.  clone3's arguments are out of a filter's sight: glibc falls back. */
 	bad = bad != 0 ? bad : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 	                                        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
