@@ -266,16 +266,18 @@ static void diff_surplus_peers(struct differ *d)
 			add_step(d, STEP_PEER_REMOVE)->key = have->peers[i].public_key;
 }
 
-/* IPv6 knows an address once, with whatever prefix: that one has to go before it can come. */
+/* IPv6 knows an address once, with whatever prefix, and IPv4 removes the first of several that differ in
+ * their prefix alone: the one that is there has to go before the other can come. */
 static bool in_the_way(const struct tg_cidr *have, const struct tg_cidr *want, size_t count)
 {
-	for (size_t i = 0; i < count && have->family == AF_INET6; i++)
-		if (want[i].family == AF_INET6 && memcmp(want[i].bytes, have->bytes, sizeof have->bytes) == 0)
+	for (size_t i = 0; i < count; i++)
+		if (want[i].family == have->family &&
+		    memcmp(want[i].bytes, have->bytes, sizeof have->bytes) == 0)
 			return true;
 	return false;
 }
 
-/* New ones come first, since IPv4's routes go with the last address of the link. */
+/* Else new ones come first, since IPv4's routes go with the last address of the link. */
 static void diff_addresses(struct differ *d)
 {
 	const struct state          *have = d->have;
