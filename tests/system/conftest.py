@@ -1,7 +1,8 @@
 """End-to-end tests of the daemon: real programs, real tunnels, namespaces of each test's own.
 
 TOLLGATE_BUILD names the directory with the programs (default build), TOLLGATE_TEST_SLOW stretches
-every deadline, TOLLGATE_TEST_JOBS says how many tests run at a time."""
+every deadline, TOLLGATE_TEST_SECONDS is the time that one test may take, TOLLGATE_TEST_JOBS says how many
+run at a time."""
 
 import os
 import pathlib
