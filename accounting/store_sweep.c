@@ -43,13 +43,32 @@ static int slice_end(struct sweep *s, enum store_sql which, const int64_t *bound
 	return rows > 0;
 }
 
-static int64_t start_of_hour(int64_t time)
+static int64_t start_of(int64_t unit_s, int64_t time)
 {
-	return time - time % STORE_HOUR_S;
+	return time - time % unit_s;
 }
 
-/* Adds records that can change no more to the sums of their hour and day.  An hour is complete once
- * the clock or a label is past it: then no label can fall into it any more, and none of it is left. */
+/* An hour is complete once the clock or a label is past it; then no label may fall into it any more.
+ * Only hours and the day of the newest record are closed, not all up to now: should the clock be
+ * wrong, labels run ahead of it by a day at most. */
+static void close_hours(struct sweep *s)
+{
+	int64_t newest = s->meta.newest;
+	int64_t closed = start_of(STORE_HOUR_S, newest);
+
+	if (newest == 0)
+		return;		/* no record yet */
+	if (closed + STORE_HOUR_S <= s->clock_s)
+		closed += STORE_HOUR_S;
+	if (start_of(STORE_DAY_S, newest) + STORE_DAY_S <= s->clock_s)
+		closed = start_of(STORE_DAY_S, newest) + STORE_DAY_S;
+	if (closed > s->meta.closed)
+		s->meta.closed = closed;
+	if (newest < s->meta.closed - 1)
+		s->meta.newest = s->meta.closed - 1;
+}
+
+/* Adds records that can change no more to the sums of their hour and day. */
 static int fold(struct sweep *s)
 {
 	int64_t visible = store_label_visible(s->store, s->clock_s);
@@ -66,15 +85,8 @@ static int fold(struct sweep *s)
 			return -1;
 		s->meta.folded = slice[1];
 	}
-	if (s->more)
-		return 0;
-
-	int64_t ahead = s->clock_s > s->meta.newest ? s->clock_s : s->meta.newest;
-
-	if (start_of_hour(ahead) > s->meta.closed)
-		s->meta.closed = start_of_hour(ahead);
-	if (s->meta.newest < s->meta.closed - 1)
-		s->meta.newest = s->meta.closed - 1;
+	if (!s->more)
+		close_hours(s);
 	return 0;
 }
 

@@ -224,6 +224,33 @@ START_TEST(a_finished_hour_never_changes_when_the_clock_goes_back_into_it)
 }
 END_TEST
 
+START_TEST(a_wrong_clock_that_only_sweeps_does_not_push_labels_far)
+{
+	struct fixture f;
+	uint64_t       counter = 0;
+	int64_t        day_end = T0 - T0 % DAY + DAY;
+	char           expected[64];
+
+	fixture_init(&f);
+	fixture_open(&f);
+	sweep_all(&f, T0 + 3650 * DAY, 100);	/* an empty database */
+	fixture_clear(&f);
+	begin(&f);
+	sample(&f, T0, 60, 1, &counter);
+	sweep_all(&f, T0 + 3650 * DAY, 100);
+	sample(&f, T0 + 60, 60, 1, &counter);
+	sample(&f, day_end + 10, 60, 1, &counter);
+
+	cJSON *json = ask(&f, 0, day_end + 100, TRAFFIC_RECORDS);
+
+	snprintf(expected, sizeof expected, "%lld %lld %lld", (long long)T0, (long long)day_end,
+	         (long long)day_end + 10);
+	ck_assert_str_eq(times_of(device_of(json, 1, 0)), expected);
+	cJSON_Delete(json);
+	fixture_clear(&f);
+}
+END_TEST
+
 START_TEST(sums_of_hours_go_after_35_days_and_of_days_after_theirs)
 {
 	struct fixture f;
@@ -335,6 +362,7 @@ void test_store_sweep(TCase *tc)
 	tcase_add_test(tc, a_clock_that_jumps_ahead_deletes_nothing_at_once);
 	tcase_add_test(tc, finished_hours_and_days_are_summed_exactly_once);
 	tcase_add_test(tc, a_finished_hour_never_changes_when_the_clock_goes_back_into_it);
+	tcase_add_test(tc, a_wrong_clock_that_only_sweeps_does_not_push_labels_far);
 	tcase_add_test(tc, sums_of_hours_go_after_35_days_and_of_days_after_theirs);
 	tcase_add_test(tc, ids_of_who_is_gone_are_used_again_and_those_of_idle_peers_are_not);
 	tcase_add_test(tc, an_open_answer_keeps_its_records_but_not_for_ever);
