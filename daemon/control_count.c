@@ -25,7 +25,6 @@
 
 struct segment {
 	const struct msg_slot *slots;	/* mapped, MSG_SLOTS of them */
-	uint32_t               index;	/* of its worker */
 	bool                   live;
 	char                   name[MSG_NAME_MOST];
 };
@@ -162,23 +161,18 @@ int control_count_start(struct control_count *count, struct tg_error *err)
 void control_count_segment(struct control_count *count, const struct msg_segment *body, int given)
 {
 	TG_AUTO_FD     fd = given;
-	struct segment fresh = { .index = body->index, .live = body->live };
+	struct segment fresh = { .live = body->live };
 	struct stat    st;
 	void          *map;
 
 	memcpy(fresh.name, body->name, sizeof fresh.name);
 	fresh.name[sizeof fresh.name - 1] = '\0';
-	for (size_t i = 0; i < count->segments_count; i++) {
-		struct segment *old = &count->segments[i];
-
-		/* A worker has one live segment: its next life makes the one before it dead. */
-		if (strcmp(old->name, fresh.name) == 0) {
-			old->live = fresh.live;
+	/* By name alone: after a supervisor's death its workers drain on beside those of the next one. */
+	for (size_t i = 0; i < count->segments_count; i++)
+		if (strcmp(count->segments[i].name, fresh.name) == 0) {
+			count->segments[i].live = fresh.live;
 			return;
 		}
-		if (fresh.live && old->live && old->index == fresh.index)
-			old->live = false;
-	}
 	if (count->segments_count == SEGMENTS_MOST || fstat(fd, &st) == -1 ||
 	    st.st_size < (off_t)(MSG_SLOTS * sizeof(struct msg_slot))) {
 		tg_log(TG_LOG_ERROR, "cannot take up a worker's counters", "segment=%s", fresh.name);

@@ -1,8 +1,11 @@
 #include "daemon/role.h"
 
+#include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -328,6 +331,19 @@ static void control_free(struct control *control)
 	channel_free(control->supervisor);
 }
 
+/* After a supervisor's death its control stores a last sample while the next one begins: that one waits,
+ * so that no two processes ever count from the same baselines.  Held until the end. */
+static void control_lock(void)
+{
+	int fd = open("control.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd == -1)
+		tg_die("cannot open control.lock");
+	while (flock(fd, LOCK_EX) == -1)
+		if (errno != EINTR)
+			tg_die("cannot lock control.lock");
+}
+
 static void control_open(struct control *control)
 {
 	const struct msg_start    *start = &control->role->start;
@@ -336,6 +352,7 @@ static void control_open(struct control *control)
 	const struct api_options   http = { .on_call = control_api_call, .arg = control };
 	struct tg_error            err;
 
+	control_lock();
 	control->store = store_open("traffic.db", &options, &err);
 	if (control->store == NULL) {
 		tg_log(TG_LOG_ERROR, "cannot open the traffic database", "reason=\"%s\"", err.text);
