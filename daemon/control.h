@@ -42,8 +42,8 @@ static inline enum control_look control_look_who(uint64_t id)
 	return (enum control_look)(id & 3);
 }
 
-/* A file of the API's TLS between its message and MSG_GO. */
-struct control_pem {
+/* The content of a file between its message and MSG_GO: only then did all come. */
+struct control_file {
 	char  *text;
 	size_t bytes;
 };
@@ -73,7 +73,9 @@ struct control {
 	struct document       *active;		/* the empty one as long as there is none */
 	bool                   has_document;	/* was ever applied: else nothing is removed */
 	uint64_t               generation;	/* of the active document */
-	struct control_pem     pem[CONTROL_PEMS];	/* by kind - MSG_FILE_API_CERT */
+	struct control_file    config;
+	struct control_file    pem[CONTROL_PEMS];	/* by kind - MSG_FILE_API_CERT */
+	bool                   going;		/* MSG_GO came */
 	struct control_listener listeners[CONTROL_LISTENERS];	/* until MSG_GO */
 	size_t                 listeners_count;
 	bool                   ready;		/* MSG_READY was sent */
@@ -120,6 +122,8 @@ struct control_count *control_count_new(struct control *control);
 void control_count_free(struct control_count *count);
 /* Takes up the slots that the database remembers and begins to sample. */
 int control_count_start(struct control_count *count, struct tg_error *err);
+/* All segments came: takes stock of them, before any slot gets a meaning. */
+int control_count_go(struct control_count *count, struct tg_error *err);
 /* Takes the descriptor. */
 void control_count_segment(struct control_count *count, const struct msg_segment *body, int fd);
 void control_count_ledger(struct control_count *count, const struct msg_ledger *body, int fd);

@@ -56,6 +56,8 @@ struct control_count {
 	bool            busy;		/* a sample is being stored */
 	bool            sweeping;
 	bool            failed;		/* the last transaction was not stored */
+	bool            no_slots;	/* the database knew none at the start: it is new */
+	uint32_t        unknown_end;	/* then: of the slots that were counted in before */
 	void          (*final)(struct control *control);	/* the last sample is wanted */
 	bool            final_begun;
 };
@@ -139,7 +141,11 @@ void control_count_free(struct control_count *count)
 
 static void slot_restore(const struct store_slot *slot, void *arg)
 {
-	if (slots_restore(arg, slot->slot, &slot->network, slot->host) == -1)
+	struct control_count *count = arg;
+
+	count->no_slots = false;
+	if (slots_restore(control_routes_slots(count->control->routes), slot->slot, &slot->network,
+	                  slot->host) == -1)
 		tg_die("cannot take up the hosts' counters");
 }
 
@@ -151,11 +157,35 @@ int control_count_start(struct control_count *count, struct tg_error *err)
 					  .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
 	const struct timeval sweep = { .tv_sec = SWEEP_MS / 1000 };
 
-	if (store_slots(control->store, slot_restore, control_routes_slots(control->routes), err) == -1)
+	count->no_slots = true;
+	if (store_slots(control->store, slot_restore, count, err) == -1)
 		return -1;
 	if (event_add(count->tick, &interval) == -1 || event_add(count->sweep, &sweep) == -1)
 		return tg_fail_memory(err);
 	return 0;
+}
+
+/* The number behind the last slot that was counted in.  Reading, unlike touching a map, leaves the holes
+ * of the file as they are. */
+static uint32_t segment_end(int fd)
+{
+	struct msg_slot piece[1024];
+	uint32_t        end = 0;
+	off_t           at = lseek(fd, 0, SEEK_DATA);
+
+	while (at != -1) {
+		at -= at % (off_t)sizeof piece;
+
+		ssize_t got = pread(fd, piece, sizeof piece, at);
+
+		for (size_t i = 0; got > 0 && i < (size_t)got / sizeof piece[0]; i++)
+			if (piece[i].rx != 0 || piece[i].tx != 0 || piece[i].connections != 0)
+				end = (uint32_t)((size_t)at / sizeof piece[0] + i + 1);
+		if (got <= 0)
+			break;
+		at = lseek(fd, at + (off_t)sizeof piece, SEEK_DATA);
+	}
+	return end < MSG_SLOTS ? end : MSG_SLOTS;
 }
 
 void control_count_segment(struct control_count *count, const struct msg_segment *body, int given)
@@ -183,6 +213,8 @@ void control_count_segment(struct control_count *count, const struct msg_segment
 		tg_log(TG_LOG_ERROR, "cannot map a worker's counters", "segment=%s", fresh.name);
 		return;
 	}
+	if (count->no_slots && segment_end(fd) > count->unknown_end)
+		count->unknown_end = segment_end(fd);
 	fresh.slots = map;
 	count->segments[count->segments_count++] = fresh;
 }
@@ -217,7 +249,8 @@ static uint64_t counter_read(const uint64_t *from)
 
 static int entry_hosts(struct entry *entry, const struct control_count *count)
 {
-	uint32_t end = slots_end(control_routes_slots(count->control->routes));
+	uint32_t known = slots_end(control_routes_slots(count->control->routes));
+	uint32_t end = known > count->unknown_end ? known : count->unknown_end;
 	size_t   all = count->segments_count;
 
 	entry->names = calloc(all + 1, sizeof *entry->names);
@@ -267,6 +300,40 @@ static void count_result(struct control_count *count, const struct entry *entry)
 	if (entry->stored == 0 && entry->outcome.unknown_peers > 0)
 		tg_log(TG_LOG_WARN, "peers had no baseline: theirs is this reading", "peers=%zu",
 		       entry->outcome.unknown_peers);
+	if (entry->stored == 0 && entry->outcome.unknown_slots > 0)
+		tg_log(TG_LOG_WARN, "hosts had no baseline: theirs is this reading", "hosts=%zu",
+		       entry->outcome.unknown_slots);
+}
+
+/* Before any slot gets a meaning: what the workers of an earlier life counted while the database was
+ * another is nobody's, and must not be booked to whoever gets the slot. */
+int control_count_go(struct control_count *count, struct tg_error *err)
+{
+	struct entry entry = { .control = count->control };
+	int          result = entry_hosts(&entry, count) == -1 ? tg_fail_memory(err) : 0;
+	const char **names = calloc(count->segments_count + 1, sizeof *names);
+
+	if (names == NULL)
+		result = tg_fail_memory(err);
+	for (size_t i = 0; result == 0 && i < count->segments_count; i++)
+		names[i] = count->segments[i].name;
+	if (result == 0)
+		result = store_segments(count->control->store, names, count->segments_count, err);
+	if (result == 0 && count->unknown_end > 0) {
+		entry.done_count = 0;
+		run_store(&entry);
+		count_result(count, &entry);
+		if (entry.stored == -1)
+			*err = entry.err;
+		result = entry.stored;
+	}
+	count->no_slots = false;
+	count->unknown_end = 0;
+	free(names);
+	free(entry.hosts);
+	free(entry.done);
+	free(entry.names);
+	return result;
 }
 
 static void segments_drop(struct control_count *count, const struct entry *entry)

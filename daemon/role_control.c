@@ -127,7 +127,8 @@ static void control_channel(struct control *control, const struct msg_channel *b
 			tg_die("out of memory");
 		control_routes_engine_gone(control->routes);
 		control_api_engine_gone(control->api);
-		control_apply_engine(control->apply);
+		if (control->going)
+			control_apply_engine(control->apply);
 	} else if (body->role == MSG_ROLE_WORKER && body->index < MSG_WORKERS_MOST) {
 		struct control_worker_end *end = &worker_ends[body->index];
 
@@ -176,25 +177,22 @@ static char *file_text(int fd, size_t most, size_t *bytes)
 	return tg_take_ptr(&text);
 }
 
-static void pem_clear(struct control_pem *pem)
+static void file_forget(struct control_file *file)
 {
-	if (pem->text != NULL)
-		explicit_bzero(pem->text, pem->bytes);
-	free(pem->text);
-	*pem = (struct control_pem){ NULL, 0 };
+	if (file->text != NULL)
+		explicit_bzero(file->text, file->bytes);
+	free(file->text);
+	*file = (struct control_file){ NULL, 0 };
 }
 
-/* Kept until MSG_GO: certificate and key only fit together. */
-static void control_pem(struct control *control, uint32_t kind, const char *text, size_t bytes)
+static void file_keep(struct control_file *file, const char *text, size_t bytes)
 {
-	struct control_pem *pem = &control->pem[kind - MSG_FILE_API_CERT];
-
-	pem_clear(pem);
-	pem->text = malloc(bytes + 1);
-	if (pem->text == NULL)
+	file_forget(file);
+	file->text = malloc(bytes + 1);
+	if (file->text == NULL)
 		tg_die("out of memory");
-	memcpy(pem->text, text, bytes);
-	pem->bytes = bytes;
+	memcpy(file->text, text, bytes);
+	file->bytes = bytes;
 }
 
 static const struct {
@@ -217,7 +215,7 @@ static void file_refuse(const struct control *control, uint32_t kind, const char
 		exit(STATUS_REFUSED);
 }
 
-static void control_file(struct control *control, uint32_t kind, int fd)
+static void on_file(struct control *control, uint32_t kind, int fd)
 {
 	size_t             bytes = 0;
 	struct tg_error    err;
@@ -231,18 +229,18 @@ static void control_file(struct control *control, uint32_t kind, int fd)
 		return;
 	}
 	if (kind == MSG_FILE_CONFIG)
-		control_apply_config(control->apply, text, bytes, !control->ready);
+		file_keep(&control->config, text, bytes);
 	else if (kind == MSG_FILE_TOKENS && api_tokens(control->http, text, bytes, &err) == -1)
 		file_refuse(control, kind, err.text);
 	else if (kind == MSG_FILE_API_CERT || kind == MSG_FILE_API_KEY || kind == MSG_FILE_API_CLIENT_CA)
-		control_pem(control, kind, text, bytes);
+		file_keep(&control->pem[kind - MSG_FILE_API_CERT], text, bytes);
 	explicit_bzero(text, bytes);
 }
 
 /* All of the API's TLS came: it is used from here on. */
 static void control_tls(struct control *control)
 {
-	struct control_pem *cert = &control->pem[0], *key = &control->pem[1], *ca = &control->pem[2];
+	struct control_file *cert = &control->pem[0], *key = &control->pem[1], *ca = &control->pem[2];
 	struct tg_error     err;
 
 	if (cert->text == NULL || key->text == NULL)
@@ -250,7 +248,7 @@ static void control_tls(struct control *control)
 	if (api_tls(control->http, cert->text, cert->bytes, key->text, key->bytes, ca->text, ca->bytes, &err) == -1)
 		file_refuse(control, MSG_FILE_API_CERT, err.text);
 	for (size_t i = 0; i < CONTROL_PEMS; i++)
-		pem_clear(&control->pem[i]);
+		file_forget(&control->pem[i]);
 }
 
 /* Not before MSG_GO: by then tokens and TLS are there. */
@@ -277,10 +275,21 @@ static void control_accept(struct control *control)
 /* Comes again after each SIGHUP. */
 static void control_go(struct control *control)
 {
+	struct tg_error err;
+	bool            first = !control->going;
+
+	control->going = true;
 	control_tls(control);
+	if (first && control_count_go(control->count, &err) == -1)
+		tg_die("cannot take stock of the hosts' counters: %s", err.text);
 	control_accept(control);
-	if (!control->ready)
+	if (first)
 		control_routes_start(control->routes);
+	if (first && control->engine != NULL)
+		control_apply_engine(control->apply);
+	if (control->config.text != NULL)
+		control_apply_config(control->apply, control->config.text, control->config.bytes, !control->ready);
+	file_forget(&control->config);
 	control_apply_go(control->apply);
 }
 
@@ -296,7 +305,7 @@ static void on_supervisor_message(struct channel *channel, const struct msg *msg
 	else if (msg->type == MSG_LISTENER)
 		control_listen(control, msg->body.listening.kind, tg_take_fd(&fds[0]));
 	else if (msg->type == MSG_FILE)
-		control_file(control, msg->body.file.kind, fds[0]);
+		on_file(control, msg->body.file.kind, fds[0]);
 	else if (msg->type == MSG_FORWARD && control_routes_forward(control->routes, &msg->body.forward) == -1)
 		tg_die("too many --forward");
 	else if (msg->type == MSG_SEGMENT)
