@@ -149,6 +149,7 @@ def refused(daemon, body):
     return error
 
 
+@pytest.mark.asan
 def test_every_broken_rule_is_refused_with_the_place_of_the_fault(daemon):
     daemon.start(GOOD)
     etag = daemon.api.get("/config").headers["ETag"]
@@ -163,6 +164,7 @@ def test_every_broken_rule_is_refused_with_the_place_of_the_fault(daemon):
     assert daemon.namespaces() == ["network-51820"]
 
 
+@pytest.mark.asan
 def test_what_is_not_json_is_refused_and_nothing_is_lost(daemon):
     daemon.start(GOOD)
     etag = daemon.api.get("/config").headers["ETag"]

@@ -53,8 +53,7 @@ def whole_within_two_seconds(daemon, began):
     assert took < 2 * SLOW, f"whole again after {took:.1f} s"
 
 
-@pytest.mark.kernel
-@pytest.mark.parametrize("role", ["engine", "broker", "control"])
+@pytest.mark.parametrize("role", [pytest.param("engine", marks=pytest.mark.kernel), "broker", "control"])
 def test_a_download_survives_the_death_of(pair, role):
     generation = pair.daemon.api.get("/config").headers["ETag"]
     for scheme in ("https", "http"):
@@ -121,6 +120,7 @@ def test_host_bytes_that_a_dead_worker_carried_are_counted_once(pair):
 
 
 @pytest.mark.kernel
+@pytest.mark.asan
 def test_no_byte_is_lost_or_doubled_when_roles_die(pair):
     api = pair.daemon.api
     tenant = pair.alpha

@@ -59,6 +59,15 @@ def read_all(connection):
     return data
 
 
+def read_exactly(connection, size):
+    """That many bytes, fewer when the other side ends first.  (MSG_WAITALL does not wait here: a socket
+    with a time-out is a non-blocking one.)"""
+    data = b""
+    while len(data) < size and (part := connection.recv(size - len(data))):
+        data += part
+    return data
+
+
 def ask_raw(port, data, **options):
     """Sends `data`, returns all that comes back until the gateway closes."""
     with connect(port, **options) as connection:

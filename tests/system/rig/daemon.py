@@ -58,6 +58,7 @@ class Daemon:
         self.environment = {}
         self.process = None
         self.started = False
+        self.killed = 0
         self.api = Api(self.run / "api.sock", timeout=20 * SLOW)
         for path in (self.state, self.run):
             path.mkdir()
@@ -128,6 +129,7 @@ class Daemon:
                 and len(found["worker"]) == int(self.options["--workers"]))
 
     def kill_role(self, pid):
+        self.killed += 1
         os.kill(pid, signal.SIGKILL)
         until(lambda: not pathlib.Path(f"/proc/{pid}").exists() or pid not in children(self.process.pid),
               f"{pid} is gone")
@@ -161,8 +163,16 @@ class Daemon:
                                   timeout=60 * SLOW, check=False)
             assert done.returncode == 0, f"--teardown: {done.returncode} {done.stderr}"
             assert self.namespaces() == [], "namespaces are left"
+            self._check_log()
         finally:
             print(self.log())
+
+    def _check_log(self):
+        """Roles are restarted, and so a crash would not show in what a test sees."""
+        log = self.log()
+        for bad in ("Sanitizer", "runtime error:", "forbidden system call", "did not end in time"):
+            assert bad not in log, f"the log says {bad!r}"
+        assert log.count('msg="a process died"') <= self.killed, "more processes died than were killed"
 
 
 def notify_socket(path):
