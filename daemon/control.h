@@ -18,6 +18,7 @@ struct control_api;
 struct control_apply;
 struct control_count;
 struct control_events;
+struct control_looks;
 struct control_routes;
 struct document;
 struct event_base;
@@ -70,6 +71,7 @@ struct control {
 	struct control_count  *count;
 	struct control_api    *api;
 	struct control_events *events;
+	struct control_looks  *looks;
 	struct document       *active;		/* the empty one as long as there is none */
 	bool                   has_document;	/* was ever applied: else nothing is removed */
 	uint64_t               generation;	/* of the active document */
@@ -132,6 +134,17 @@ void control_count_snapshot(struct control_count *count, uint64_t id, const stru
 /* A last sample; `done` is called when it is committed or has failed. */
 void control_count_final(struct control_count *count, void (*done)(struct control *control));
 bool control_count_healthy(const struct control_count *count);
+
+/* control_look.c: asks the engine to look.  It has one look under way at a time, and begins anew for
+ * another: so they go one behind the other. */
+struct control_looks *control_looks_new(struct control *control);
+void control_looks_free(struct control_looks *looks);
+/* Returns the id that the answer will have, shared by who asks the same before it begins.  0: the engine
+ * is gone, or too much is asked already. */
+uint64_t control_looks_ask(struct control_looks *looks, enum control_look who, bool ranges, uint16_t port);
+void control_looks_answered(struct control_looks *looks, uint64_t id);
+/* The engine is gone: so are its answers. */
+void control_looks_forget(struct control_looks *looks);
 
 /* control_api.c: what requests that only read mean. */
 struct control_api *control_api_new(struct control *control);

@@ -30,7 +30,6 @@ struct look {
 struct control_api {
 	struct control *control;	/* borrowed */
 	struct look     looks[LOOKS_MOST];
-	uint64_t        ids;
 };
 
 struct control_api *control_api_new(struct control *control)
@@ -59,7 +58,7 @@ static void call_look(struct control_api *api, struct api_request *request, cons
 {
 	struct control *control = api->control;
 	struct look    *look = NULL;
-	struct msg_look body = { .ranges = 1, .port = call->port };
+	uint64_t        id;
 
 	if (call->port != 0 && model_find(control->active->model, call->port) == NULL) {
 		api_reply_error(request, API_NOT_FOUND, "there is no such network", NULL);
@@ -68,14 +67,13 @@ static void call_look(struct control_api *api, struct api_request *request, cons
 	for (size_t i = 0; i < LOOKS_MOST && look == NULL; i++)
 		if (api->looks[i].request == NULL)
 			look = &api->looks[i];
-	body.id = control_look_id(++api->ids, CONTROL_LOOK_API);
-	if (look == NULL || control->engine == NULL ||
-	    channel_send(control->engine, MSG_LOOK, &body, NULL, 0) == -1) {
+	id = look != NULL ? control_looks_ask(control->looks, CONTROL_LOOK_API, true, call->port) : 0;
+	if (id == 0) {
 		api_reply_error(request, API_NOT_READY,
 		                look == NULL ? "too many requests are waiting" : "the engine is down", NULL);
 		return;
 	}
-	*look = (struct look){ .request = request, .id = body.id, .action = call->action, .port = call->port,
+	*look = (struct look){ .request = request, .id = id, .action = call->action, .port = call->port,
 			       .has_peer = call->has_peer, .peer = call->peer };
 }
 

@@ -52,7 +52,6 @@ struct control_count {
 	size_t          segments_count;
 	struct event   *tick, *engine_late, *ledger_retry, *sweep;
 	uint64_t        look_id;	/* of the MSG_LOOK that waits, 0: none */
-	uint64_t        looks;
 	bool            busy;		/* a sample is being stored */
 	bool            sweeping;
 	bool            failed;		/* the last transaction was not stored */
@@ -409,18 +408,15 @@ undo_entry:
 static void count_sample(struct control_count *count)
 {
 	static const struct timeval wait = { .tv_sec = ENGINE_ANSWER_MS / 1000 };
-	struct control             *control = count->control;
-	struct msg_look             body = { 0 };
 
 	/* Only ever one on its way: what a slow disk makes late is in the next. */
 	if (count->busy || count->look_id != 0)
 		return;
-	body.id = control_look_id(++count->looks, CONTROL_LOOK_COUNT);
-	if (control->engine == NULL || channel_send(control->engine, MSG_LOOK, &body, NULL, 0) == -1) {
+	count->look_id = control_looks_ask(count->control->looks, CONTROL_LOOK_COUNT, false, 0);
+	if (count->look_id == 0) {
 		count_store(count, NULL);
 		return;
 	}
-	count->look_id = body.id;
 	evtimer_add(count->engine_late, &wait);
 }
 

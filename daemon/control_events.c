@@ -48,7 +48,6 @@ struct control_events {
 	uint32_t        life;		/* random: numbers begin anew with each life of this process */
 	struct reader   readers[CONTROL_EVENTS_READERS];
 	struct event   *beat, *look;
-	uint64_t        looks;
 	bool            begun;		/* there was a snapshot */
 };
 
@@ -85,12 +84,10 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct control_events *events = arg;
-	const struct msg_look  body = { .id = control_look_id(++events->looks, CONTROL_LOOK_EVENTS) };
 
 	(void)fd;
 	(void)what;
-	if (events->control->engine != NULL)
-		channel_send(events->control->engine, MSG_LOOK, &body, NULL, 0);
+	control_looks_ask(events->control->looks, CONTROL_LOOK_EVENTS, false, 0);
 }
 
 struct control_events *control_events_new(struct control *control)

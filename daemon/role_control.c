@@ -47,6 +47,7 @@ static void control_snapshot(struct control *control, uint64_t id, int fd)
 		tg_log(TG_LOG_ERROR, "refused a snapshot of the engine", "reason=\"%s\"", err.text);
 		return;
 	}
+	control_looks_answered(control->looks, id);
 	switch (control_look_who(id)) {
 	case CONTROL_LOOK_COUNT:
 		control_count_snapshot(control->count, id, &snapshot);
@@ -84,6 +85,7 @@ static void on_engine_closed(struct channel *channel, void *arg)
 	if (control->engine != channel)
 		return;
 	control->engine = NULL;
+	control_looks_forget(control->looks);
 	control_routes_engine_gone(control->routes);
 	control_api_engine_gone(control->api);
 	control_count_snapshot(control->count, 0, NULL);
@@ -125,8 +127,10 @@ static void control_channel(struct control *control, const struct msg_channel *b
 		                              on_engine_message, on_engine_closed, control);
 		if (control->engine == NULL)
 			tg_die("out of memory");
+		control_looks_forget(control->looks);
 		control_routes_engine_gone(control->routes);
 		control_api_engine_gone(control->api);
+		control_count_snapshot(control->count, 0, NULL);
 		if (control->going)
 			control_apply_engine(control->apply);
 	} else if (body->role == MSG_ROLE_WORKER && body->index < MSG_WORKERS_MOST) {
@@ -328,6 +332,7 @@ static void control_free(struct control *control)
 	jobs_free(control->jobs);
 	control_api_free(control->api);
 	control_events_free(control->events);
+	control_looks_free(control->looks);
 	control_apply_free(control->apply);
 	control_count_free(control->count);
 	control_routes_free(control->routes);
@@ -376,8 +381,10 @@ static void control_open(struct control *control)
 	control->count = control_count_new(control);
 	control->api = control_api_new(control);
 	control->events = control_events_new(control);
+	control->looks = control_looks_new(control);
 	if (control->http == NULL || control->apply == NULL || control->routes == NULL ||
-	    control->count == NULL || control->api == NULL || control->events == NULL)
+	    control->count == NULL || control->api == NULL || control->events == NULL ||
+	    control->looks == NULL)
 		tg_die("out of memory");
 	if (control_count_start(control->count, &err) == -1)
 		tg_die("cannot begin to count: %s", err.text);
