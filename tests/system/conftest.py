@@ -19,7 +19,7 @@ from rig.pair import Pair
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "kernel: depends on WireGuard, so it also runs on a kernel that has it")
+    config.addinivalue_line("markers", "kernel: depends on WireGuard, so it runs in tests/vm too")
     config.addinivalue_line("markers", "asan: the run under the sanitizers")
     if os.geteuid() != 0:
         raise pytest.UsageError("tests/system needs root: every test makes namespaces")

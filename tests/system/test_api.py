@@ -1,6 +1,7 @@
 """The API as HTTP: tokens, scopes, methods, kept connections, limits."""
 
 import concurrent.futures
+import json
 import socket
 import ssl
 import subprocess
@@ -12,10 +13,11 @@ import pytest
 from rig.api import Api
 from rig.clients import read_answer
 from rig.daemon import status_of
+from rig.documents import NETWORK, ONE
+from rig.servers import make_certificate
 from rig.wait import SLOW, until
 
 ADMIN, READ = "admin-token-0123456789", "read-token-0123456789"
-NETWORK = {"51820": {"private_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "address": ["10.0.0.1/16"]}}
 TCP = ("127.0.0.1", 8000)
 
 
@@ -55,22 +57,24 @@ def test_without_a_token_only_health_answers(api):
 
 
 def test_both_token_headers_work(api):
-    for headers in ({"Authorization": f"Bearer {ADMIN}"}, {"Token": ADMIN}, {"authorization": f"bearer {ADMIN}"}):
+    for name, value in (("Authorization", f"Bearer {ADMIN}"), ("authorization", f"bearer {ADMIN}"),
+                        ("Token", ADMIN)):
+        headers = {name: value}
         assert Api(TCP).get("/config", headers=headers).status in (200, 404, 503), headers
         assert Api(TCP).get("/networks", headers=headers).status == 200, headers
 
 
 def test_a_read_token_reads_without_keys_and_writes_nothing(api):
-    api.applied(NETWORK)
+    api.applied(ONE)
     reader = Api(TCP, READ)
     config = reader.config()
     assert config["51820"]["private_key"] is None
-    assert NETWORK["51820"]["private_key"] not in reader.get("/networks").body.decode()
+    assert NETWORK["private_key"] not in reader.get("/networks").body.decode()
     for method, path in (("POST", "/apply"), ("POST", "/config"), ("PATCH", "/config"),
                          ("POST", "/apply?dry_run=true")):
         answer = reader.request(method, path, {})
         assert answer.status == 403 and answer.json["error"]["code"] == "FORBIDDEN"
-    assert api.config()["51820"]["private_key"] == NETWORK["51820"]["private_key"]
+    assert api.config()["51820"]["private_key"] == NETWORK["private_key"]
 
 
 def test_paths_and_methods_that_are_none_of_ours(api):
@@ -91,23 +95,24 @@ def test_paths_and_methods_that_are_none_of_ours(api):
 
 
 def test_aliases_answer_as_what_they_stand_for(api):
-    api.applied(NETWORK)
+    api.applied(ONE)
     assert api.get("/config.json").body == api.get("/config").body
     assert api.get("/status.json").json.keys() == api.get("/networks").json.keys()
     assert api.get("/traffic.json").status == 200
-    assert api.request("POST", "/config", NETWORK).json["networks"]["unchanged"] == 1
+    assert api.request("POST", "/config", ONE).json["networks"]["unchanged"] == 1
     assert api.get("/traffic?start=0").status == 200
 
 
 def test_head_unknown_methods_and_errors_are_right_on_a_kept_connection(api):
-    api.applied(NETWORK)
+    api.applied(ONE)
     token = f"Authorization: Bearer {ADMIN}\r\nHost: x\r\n".encode()
     with socket.create_connection(TCP, timeout=30 * SLOW) as connection:
         stream = connection.makefile("rb")
 
         def ask(method, path, body=b""):
             length = f"Content-Length: {len(body)}\r\n".encode() if body else b""
-            connection.sendall(f"{method} /api/v1{path} HTTP/1.1\r\n".encode() + token + length + b"\r\n" + body)
+            line = f"{method} /api/v1{path} HTTP/1.1\r\n".encode()
+            connection.sendall(line + token + length + b"\r\n" + body)
             return read_answer(stream, method)
 
         status, headers, body = ask("GET", "/config")
@@ -130,7 +135,7 @@ def test_head_unknown_methods_and_errors_are_right_on_a_kept_connection(api):
 
 
 def test_two_requests_in_one_packet_are_answered_in_order(api):
-    api.applied(NETWORK)
+    api.applied(ONE)
     request = f"GET /api/v1/%s HTTP/1.1\r\nHost: x\r\nToken: {ADMIN}\r\n%s\r\n"
     answer = raw((request % ("nowhere", "") + request % ("health", "Connection: close\r\n")).encode())
     assert answer.index(b"404") < answer.index(b'"status"')
@@ -142,7 +147,8 @@ def test_a_head_over_16_kib_is_refused(api):
     assert api.get("/health").status in (200, 503)
 
 
-@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"\0" * 64, b"GET / HTTP/9.9\r\n\r\n",
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"\0" * 64,
+                                  b"GET / HTTP/9.9\r\n\r\n",
                                   b"POST /api/v1/apply HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n"])
 def test_what_is_not_http_does_no_harm(api, data):
     with socket.create_connection(TCP, timeout=30 * SLOW) as connection:
@@ -205,7 +211,7 @@ def test_the_unix_socket_is_the_operators_alone(daemon):
 
 def test_applies_at_the_same_time_are_serialised(api):
     def apply(mtu):
-        document = {"51820": {**NETWORK["51820"], "mtu": mtu}}
+        document = {"51820": {**NETWORK, "mtu": mtu}}
         return Api(TCP, ADMIN, timeout=60 * SLOW).apply(document)
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -218,7 +224,7 @@ def test_applies_at_the_same_time_are_serialised(api):
 
 
 def test_an_apply_whose_client_left_is_finished(api):
-    body = str(NETWORK).replace("'", '"').encode()
+    body = json.dumps(ONE).encode()
     with socket.create_connection(TCP, timeout=30) as connection:
         connection.sendall(f"POST /api/v1/apply HTTP/1.1\r\nHost: x\r\nToken: {ADMIN}\r\n"
                            f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -236,32 +242,22 @@ def test_events_arrive_as_they_happen(api):
             if line.lower().startswith(b"content-type:"):
                 kind = line.split(b":", 1)[1].strip()
         assert kind.startswith(b"text/event-stream")
-        api.applied(NETWORK)
+        api.applied(ONE)
         while b"applied" not in stream.readline():
             pass
-
-
-def make_authority(directory, name, usage):
-    """A certificate that signs itself, with its key: (certificate, key)."""
-    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-                    "-addext", f"extendedKeyUsage={usage}", "-keyout", key, "-out", certificate],
-                   check=True, capture_output=True)
-    return certificate, key
 
 
 @pytest.fixture
 def over_tls(daemon, directory):
     """A daemon (not started) with the API over TLS; returns what curl got: (its exit status, the status)."""
-    certificate, key = make_authority(directory, "localhost", "serverAuth")
+    certificate = make_certificate(directory, "localhost", "localhost", usage="serverAuth")
     (directory / "tokens").write_text(f"{ADMIN}\n")
     daemon.options.update({"--api": "0.0.0.0:8443", "--token-file": directory / "tokens",
-                           "--api-cert": certificate, "--api-key": key})
+                           "--api-cert": certificate, "--api-key": certificate})
 
     def ask(*options):
-        done = subprocess.run(["curl", "-sS", "--noproxy", "*", "--cacert", certificate, "-o", "/dev/null", "-w",
-                               "%{http_code}", *options, "https://localhost:8443/api/v1/networks"],
+        done = subprocess.run(["curl", "-sS", "--noproxy", "*", "--cacert", certificate, "-o", "/dev/null",
+                               "-w", "%{http_code}", *options, "https://localhost:8443/api/v1/networks"],
                               capture_output=True, text=True, check=False)
         return done.returncode, done.stdout
     return ask
@@ -285,12 +281,12 @@ def test_the_api_speaks_tls_and_asks_for_a_token_there_too(daemon, over_tls):
 
 
 def test_a_client_certificate_is_needed_where_an_authority_is_named(daemon, directory, over_tls):
-    authority, key = make_authority(directory, "client", "clientAuth")
-    other, other_key = make_authority(directory, "stranger", "clientAuth")
+    authority = make_certificate(directory, "client", "client", usage="clientAuth")
+    other = make_certificate(directory, "stranger", "stranger", usage="clientAuth")
     daemon.options["--api-client-ca"] = authority
     daemon.start()
     token = ("-H", f"Token: {ADMIN}")
-    assert over_tls(*token, "--cert", authority, "--key", key) == (0, "200")
-    assert over_tls("--cert", authority, "--key", key) == (0, "401")
+    assert over_tls(*token, "--cert", authority) == (0, "200")
+    assert over_tls("--cert", authority) == (0, "401")
     assert over_tls(*token)[1] == "000"
-    assert over_tls(*token, "--cert", other, "--key", other_key)[1] == "000"
+    assert over_tls(*token, "--cert", other)[1] == "000"

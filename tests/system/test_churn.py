@@ -122,7 +122,7 @@ def test_no_byte_reaches_another_tenant_while_tenants_are_made_and_removed(lab, 
         while time.monotonic() < deadline:
             present = [tenant for tenant in tenants if dice.random() < 0.75]
             sharer = dice.choice(present) if present else None
-            # While an apply runs, the old owner and the new one may both answer; afterwards the new one alone.
+            # While an apply runs, the old owner and the new one may both answer; then the new one alone.
             now = {sharer.name} if sharer else set()
             for host in shared:
                 owners[host] = owners[host] | now

@@ -7,11 +7,11 @@ import subprocess
 import pytest
 
 from rig.daemon import TOLLGATE
+from rig.documents import NETWORK
 from rig.lab import run
 from rig.wait import SLOW
 
-DOCUMENT = {"51820": {"private_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "address": ["10.0.0.1/16"],
-                      "proxy": {"http://git.example.com": ["10.0.0.2:80"]}}}
+DOCUMENT = {"51820": {**NETWORK, "proxy": {"http://git.example.com": ["10.0.0.2:80"]}}}
 ADMIN = "admin-token-0123456789"
 
 
@@ -20,8 +20,8 @@ def tollgate(daemon):
     """Runs the command against the daemon; returns what it did."""
     def tollgate(*words, stdin=None, api=True):
         where = ["--api", f"unix:{daemon.run / 'api.sock'}"] if api else []
-        return subprocess.run([TOLLGATE, *where, *(str(word) for word in words)], input=stdin, capture_output=True,
-                              text=True, timeout=60 * SLOW, check=False)
+        return subprocess.run([TOLLGATE, *where, *(str(word) for word in words)], input=stdin,
+                              capture_output=True, text=True, timeout=60 * SLOW, check=False)
     return tollgate
 
 

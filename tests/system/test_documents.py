@@ -60,12 +60,12 @@ REFUSED = {
     "a key of 33 bytes": (changed("51820", "private_key", to=base64.b64encode(bytes(33)).decode()),
                           "/51820/private_key"),
     "a key with a line end": (changed("51820", "private_key", to=KEY + "\n"), "/51820/private_key"),
-    "a key in base64url": (changed("51820", "private_key", to=base64.urlsafe_b64encode(b"\xff" * 32).decode()),
-                           "/51820/private_key"),
+    "a key in base64url": (changed("51820", "private_key",
+                                   to=base64.urlsafe_b64encode(b"\xff" * 32).decode()), "/51820/private_key"),
     "a key that is a number": (changed("51820", "private_key", to=7), "/51820/private_key"),
     "another listen port": (changed("51820", "listen_port", to=51821), "/51820/listen_port"),
     "no address": (changed("51820", "address", to=[]), "/51820/address"),
-    "an address without a prefix of sense": (changed("51820", "address", to=["10.0.0.1/33"]), "/51820/address/0"),
+    "an address with a prefix of 33": (changed("51820", "address", to=["10.0.0.1/33"]), "/51820/address/0"),
     "an address that is a name": (changed("51820", "address", to=["gateway"]), "/51820/address/0"),
     "an address with leading zeros": (changed("51820", "address", to=["10.0.0.01/16"]), "/51820/address/0"),
     "an mtu of 575": (changed("51820", "mtu", to=575), "/51820/mtu"),
@@ -95,7 +95,8 @@ REFUSED = {
     "a wildcard in the middle": (proxy("https://git.*.com", ["10.0.0.2:443"]),
                                  "/51820/proxy/" + pointer("https://git.*.com")),
     "a wildcard of all": (proxy("https://*", ["10.0.0.2:443"]), "/51820/proxy/" + pointer("https://*")),
-    "no upstream": (proxy("https://git.example.com", []), "/51820/proxy/" + pointer("https://git.example.com")),
+    "no upstream": (proxy("https://git.example.com", []),
+                    "/51820/proxy/" + pointer("https://git.example.com")),
     "an upstream without a port": (proxy("https://git.example.com", ["10.0.0.2"]),
                                    "/51820/proxy/" + pointer("https://git.example.com") + "/0"),
     "an unknown proxy protocol": (proxy("https://git.example.com",
@@ -107,7 +108,8 @@ REFUSED = {
     "a host header of https": (proxy("https://git.example.com",
                                      {"upstreams": ["10.0.0.2:443"], "host_header": "x.example"}),
                                "/51820/proxy/" + pointer("https://git.example.com") + "/host_header"),
-    "one private key in two networks": ({**GOOD, "51821": {**SECOND, "private_key": KEY}}, "/51821/private_key"),
+    "one private key in two networks": ({**GOOD, "51821": {**SECOND, "private_key": KEY}},
+                                        "/51821/private_key"),
     "one host in two networks": ({**GOOD, "51821": {**SECOND, "proxy": {"http://GIT.example.com.":
                                                                         ["10.0.0.2:80"]}}},
                                  "/51821/proxy/" + pointer("http://GIT.example.com.")),
@@ -237,7 +239,8 @@ def test_the_answer_has_one_form_whatever_way_a_document_is_written(daemon):
     network["listen_port"] = 0
     network["peers"][PEER] = {"allowed_ips": ["10.0.0.2"], "preshared_key": None, "endpoint": None,
                               "persistent_keepalive": 25}
-    network["proxy"] = {"https://GIT.Example.com:443/": {"upstreams": ["10.0.0.2:443"], "proxy_protocol": None}}
+    network["proxy"] = {"https://GIT.Example.com:443/": {"upstreams": ["10.0.0.2:443"],
+                                                         "proxy_protocol": None}}
     report = daemon.api.applied(spelled)
     assert report["networks"]["unchanged"] == 1
     assert daemon.api.get("/config").body == canonical
@@ -279,8 +282,9 @@ def test_a_single_peer_can_be_read_put_and_deleted(daemon):
     quoted = urllib.parse.quote(OTHER, safe="")
     urlsafe = OTHER.replace("+", "-").replace("/", "_")
     assert daemon.api.get(f"/networks/51820/peers/{quoted}").status == 404
-    assert daemon.api.request("PUT", f"/networks/51820/peers/{quoted}", {"allowed_ips": ["10.0.0.3"]}).status == 201
-    assert daemon.api.request("PUT", f"/networks/51820/peers/{urlsafe}", {"allowed_ips": ["10.0.0.4"]}).status == 200
+    for spelling, address, status in ((quoted, "10.0.0.3", 201), (urlsafe, "10.0.0.4", 200)):
+        answer = daemon.api.request("PUT", f"/networks/51820/peers/{spelling}", {"allowed_ips": [address]})
+        assert answer.status == status, answer
     assert daemon.api.get(f"/networks/51820/peers/{urlsafe}").json["allowed_ips"] == ["10.0.0.4/32"]
     assert set(daemon.api.get("/networks/51820/peers").json) == {PEER, OTHER}
     assert daemon.api.request("DELETE", f"/networks/51820/peers/{quoted}").status == 200

@@ -93,8 +93,8 @@ def mended(pair):
     until(check, "kernel and document are equal again", 10)
 
 
-HARMS = [delete_namespace, replace_namespace, set_link_down, rename_link, remove_address, add_address, remove_route,
-         change_mtu, remove_peer, add_peer, change_ranges, change_key, turn_forwarding_off]
+HARMS = [delete_namespace, replace_namespace, set_link_down, rename_link, remove_address, add_address,
+         remove_route, change_mtu, remove_peer, add_peer, change_ranges, change_key, turn_forwarding_off]
 # These have to do with the kind of WireGuard.
 OF_WIREGUARD = (delete_namespace, set_link_down, remove_peer, change_ranges, change_key)
 

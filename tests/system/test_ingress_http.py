@@ -4,14 +4,10 @@ import json
 
 import pytest
 
-from rig.clients import ask_raw, connect, curl, curl_json, curl_status, read_answer
+from rig.clients import ask_raw, connect, curl, curl_json, curl_status, read_answer, request
 from rig.lab import PUBLIC
 from rig.linux import socket_in
 from rig.wait import SLOW
-
-
-def request(host, path="/", more="", method="GET"):
-    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
 
 
 def test_every_request_of_a_kept_connection_is_routed_by_its_own_host(pair):
@@ -35,8 +31,8 @@ def test_requests_sent_together_are_answered_in_order(pair):
 def test_forwarded_fields_are_the_gateways_own(pair):
     stranger = pair.lab.host("stranger")
     lies = ["-H", "X-Forwarded-For: 6.6.6.6", "-H", "X-Real-IP: 6.6.6.6", "-H", "X-Forwarded-Proto: https",
-            "-H", "X-Forwarded-Host: evil.example", "-H", "Connection: close, X-Secret", "-H", "X-Secret: hop",
-            "-H", "Keep-Alive: 5", "-H", "Proxy-Authorization: x"]
+            "-H", "X-Forwarded-Host: evil.example", "-H", "Connection: close, X-Secret",
+            "-H", "X-Secret: hop", "-H", "Keep-Alive: 5", "-H", "Proxy-Authorization: x"]
     headers = curl_json(f"http://{pair.alpha.host}/", *lies, namespace=stranger.name)["headers"]
     found = {name.lower(): value for name, value in headers.items()}
     assert found["x-forwarded-for"] == stranger.public
@@ -57,7 +53,8 @@ def test_forwarded_fields_are_the_gateways_own(pair):
     (400, b"GET / HTTP/1.1\r\nHost: git.alpha.example\0.evil.example\r\n\r\n"),
     (400, b"POST / HTTP/1.1\r\nHost: git.alpha.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx"),
     (400, b"POST / HTTP/1.1\r\nHost: git.alpha.example\r\nContent-Length: +1\r\n\r\nx"),
-    (400, b"POST / HTTP/1.1\r\nHost: git.alpha.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (400, b"POST / HTTP/1.1\r\nHost: git.alpha.example\r\nContent-Length: 3\r\n"
+          b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
     (404, b"GET / HTTP/1.1\r\nHost: nobody.example\r\nConnection: close\r\n\r\n"),
     (405, b"CONNECT git.alpha.example:443 HTTP/1.1\r\nHost: git.alpha.example:443\r\n\r\n"),
@@ -117,7 +114,8 @@ def test_an_upgraded_connection_is_a_tunnel(pair):
         while b"\r\n\r\n" not in head:
             head += upstream.recv(65536)
         assert b"upgrade: echo" in head.lower()
-        upstream.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello")
+        upstream.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+                         b"hello")
         answer = b""
         while not answer.endswith(b"hello"):
             part = client.recv(65536)
@@ -142,7 +140,8 @@ def test_redirect_to_https_spares_the_acme_challenge(pair):
 
 
 def test_the_upstream_sees_the_host_header_of_the_document(pair):
-    pair.alpha.proxy["http://pub.alpha.example"] = {"upstreams": ["10.0.0.2:80"], "host_header": "inner.local"}
+    pair.alpha.proxy["http://pub.alpha.example"] = {"upstreams": ["10.0.0.2:80"],
+                                                    "host_header": "inner.local"}
     pair.daemon.api.applied(pair.lab.document())
     headers = curl_json("http://pub.alpha.example/")["headers"]
     assert headers["Host"] == "inner.local"

@@ -281,7 +281,8 @@ def test_max_connections_of_a_host_holds_over_all_workers(pair, raw):
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_the_upstream_learns_the_clients_address_by_proxy_protocol(pair, raw, version):
-    pair.alpha.proxy["https://raw.alpha.example"] = {"upstreams": ["10.0.0.2:9443"], "proxy_protocol": version}
+    pair.alpha.proxy["https://raw.alpha.example"] = {"upstreams": ["10.0.0.2:9443"],
+                                                     "proxy_protocol": version}
     pair.daemon.api.applied(pair.lab.document())
     stranger = pair.lab.host("stranger")
     hello = client_hello("raw.alpha.example")

@@ -10,12 +10,11 @@ import time
 import pytest
 
 from rig.api import Api
-from rig.clients import connect, curl, pings, reaches
+from rig.clients import connect, curl, pings, reaches, request
 from rig.daemon import children
+from rig.documents import NETWORK, ONE
 from rig.lab import PUBLIC
 from rig.wait import SLOW, until
-
-DOCUMENT = {"51820": {"private_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "address": ["10.0.0.1/16"]}}
 
 
 def test_sigterm_lets_a_download_finish_and_records_the_last_bytes(pair):
@@ -47,7 +46,7 @@ def test_sigterm_lets_a_download_finish_and_records_the_last_bytes(pair):
 
 def test_the_drain_ends_after_its_time(pair):
     with connect(80) as stuck:
-        stuck.sendall(f"GET /pieces/2 HTTP/1.1\r\nHost: {pair.alpha.host}\r\n\r\n".encode())
+        stuck.sendall(request(pair.alpha.host, "/pieces/2"))
         pair.alpha.server.pace.release(1)
         assert stuck.recv(100)
         assert pair.daemon.stop(seconds=20) == 0
@@ -68,7 +67,7 @@ def test_a_second_signal_ends_at_once(daemon):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_both_signals_end_with_status_0(daemon, number):
-    daemon.start(DOCUMENT)
+    daemon.start(ONE)
     roles = children(daemon.process.pid)
     daemon.process.send_signal(number)
     assert daemon.process.wait(timeout=30 * SLOW) == 0
@@ -97,14 +96,14 @@ def left_alone(api, document):
 
 def test_sighup_reads_the_config_file_again_when_it_changed(daemon, directory):
     path = directory / "config.json"
-    path.write_text(json.dumps(DOCUMENT))
+    path.write_text(json.dumps(ONE))
     daemon.extra = ["--config", path]
     daemon.start()
     daemon.wait_until_healthy()
     roles = daemon.roles()
     etag = daemon.api.get("/config").headers["ETag"]
     daemon.process.send_signal(signal.SIGHUP)
-    path.write_text(json.dumps({"51820": {**DOCUMENT["51820"], "mtu": 1400}}))
+    path.write_text(json.dumps({"51820": {**NETWORK, "mtu": 1400}}))
     daemon.process.send_signal(signal.SIGHUP)
     until(lambda: daemon.api.config()["51820"]["mtu"] == 1400, "the new file is in force")
     assert daemon.api.get("/config").headers["ETag"] != etag
@@ -131,7 +130,7 @@ def test_sighup_reads_the_tokens_again(daemon, directory):
 
 def test_sighup_drops_no_connection(pair):
     with connect(80) as kept:
-        kept.sendall(f"GET /pieces/4 HTTP/1.1\r\nHost: {pair.alpha.host}\r\nConnection: close\r\n\r\n".encode())
+        kept.sendall(request(pair.alpha.host, "/pieces/4", "Connection: close\r\n"))
         pair.alpha.server.pace.release(2)
         data = kept.recv(100)
         pair.daemon.process.send_signal(signal.SIGHUP)

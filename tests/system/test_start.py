@@ -7,11 +7,10 @@ import subprocess
 import pytest
 
 from rig.daemon import TOLLGATED, Daemon, notify_socket
+from rig.documents import NETWORK, ONE
 from rig.lab import ip, run
 from rig.servers import Server
 from rig.wait import SLOW, until
-
-DOCUMENT = {"51820": {"private_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "address": ["10.0.0.1/16"]}}
 
 
 def refused(daemon, *options, names):
@@ -48,8 +47,8 @@ def test_a_bad_option_stops_the_start_with_one_line(daemon, options, names):
     daemon.started = False
 
 
-@pytest.mark.parametrize("options", [["--trust-proxy", "192.0.2.7"], ["--access-log", "-"], ["--metrics-per-peer"]],
-                         ids=lambda options: options[0])
+@pytest.mark.parametrize("options", [["--trust-proxy", "192.0.2.7"], ["--access-log", "-"],
+                                     ["--metrics-per-peer"]], ids=lambda options: options[0])
 def test_an_option_of_a_later_version_is_refused_by_name(daemon, options):
     refused(daemon, *options, names=options[0])
     daemon.started = False
@@ -77,8 +76,8 @@ def test_the_environment_is_read_and_checked(daemon):
 
 def test_check_validates_options_and_document_and_starts_nothing(daemon, directory):
     good, bad = directory / "good.json", directory / "bad.json"
-    good.write_text(json.dumps(DOCUMENT))
-    bad.write_text(json.dumps({"51820": {**DOCUMENT["51820"], "mtu": 1}}))
+    good.write_text(json.dumps(ONE))
+    bad.write_text(json.dumps({"51820": {**NETWORK, "mtu": 1}}))
     assert daemon.fails("--check", "--config", good)[0] == 0
     status, text = daemon.fails("--check", "--config", bad)
     assert status == 2 and "/51820/mtu" in text
@@ -87,7 +86,7 @@ def test_check_validates_options_and_document_and_starts_nothing(daemon, directo
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "invalid"])
 def test_a_damaged_stored_document_stops_the_start_and_nothing_is_touched(daemon, damage):
-    daemon.start(DOCUMENT)
+    daemon.start(ONE)
     assert daemon.stop() == 0
     path = daemon.state / "state.json"
     good = path.read_bytes()
@@ -129,7 +128,7 @@ def test_a_taken_ingress_port_stops_the_start(lab, daemon):
 
 
 def test_a_second_daemon_with_the_same_run_directory_is_refused(daemon):
-    daemon.start(DOCUMENT)
+    daemon.start(ONE)
     status, text = daemon.fails("--http", "none", "--https", "none")
     assert status != 0, text
     assert daemon.api.get("/health").status == 200
@@ -140,7 +139,7 @@ def test_the_service_manager_hears_ready_and_stopping(daemon, directory):
     path = directory / "notify"
     listener = notify_socket(path)
     daemon.environment["NOTIFY_SOCKET"] = str(path)
-    daemon.start(DOCUMENT)
+    daemon.start(ONE)
     said = b""
     while b"READY=1" not in said:
         said += listener.recv(4096) + b"\n"
@@ -150,7 +149,7 @@ def test_the_service_manager_hears_ready_and_stopping(daemon, directory):
 
 
 def test_ready_means_that_the_stored_document_is_in_force(daemon, directory):
-    daemon.start(DOCUMENT)
+    daemon.start(ONE)
     assert daemon.stop() == 0
     run(*daemon.command("--teardown"))
     path = directory / "notify"
@@ -173,7 +172,7 @@ def test_health_says_503_until_there_is_a_document(daemon):
 
 def test_a_config_file_is_applied_at_start_and_only_when_it_changed(daemon, directory):
     path = directory / "config.json"
-    path.write_text(json.dumps(DOCUMENT))
+    path.write_text(json.dumps(ONE))
     daemon.extra = ["--config", path]
     daemon.start()
     daemon.wait_until_healthy()
@@ -183,7 +182,7 @@ def test_a_config_file_is_applied_at_start_and_only_when_it_changed(daemon, dire
     daemon.start()
     daemon.wait_until_healthy()
     assert daemon.api.config() == {}, "the file is as it was: the last applied document stays"
-    path.write_text(json.dumps({"51900": DOCUMENT["51820"]}))
+    path.write_text(json.dumps({"51900": NETWORK}))
     assert daemon.stop() == 0
     daemon.start()
     until(lambda: daemon.api.config().keys() == {"51900"}, "the changed file is applied")
@@ -198,12 +197,13 @@ def test_an_invalid_config_file_stops_the_start(daemon, directory):
 
 def test_daemons_run_side_by_side(daemon, directory):
     daemon.options.update({"--http": "127.0.0.1:8081", "--https": "127.0.0.1:8444"})
-    daemon.start(DOCUMENT)
+    daemon.start(ONE)
     (directory / "other").mkdir()
     other = Daemon(directory / "other")
-    other.options.update({"--http": "127.0.0.1:8082", "--https": "127.0.0.1:8445", "--netns-prefix": "other-"})
-    other.start({"51830": DOCUMENT["51820"]})
-    daemon.api.applied(DOCUMENT)
+    other.options.update({"--http": "127.0.0.1:8082", "--https": "127.0.0.1:8445",
+                          "--netns-prefix": "other-"})
+    other.start({"51830": NETWORK})
+    daemon.api.applied(ONE)
     assert daemon.namespaces() == ["network-51820"]
     assert "other-51830" in os.listdir("/run/netns")
     other.close()
@@ -214,7 +214,7 @@ def test_daemons_run_side_by_side(daemon, directory):
 def test_teardown_removes_what_is_the_daemons_and_nothing_else(daemon):
     for name in ("mine", "network-x"):
         ip([f"netns add {name}"])
-    daemon.start(DOCUMENT)
+    daemon.start(ONE)
     assert daemon.stop() == 0
     assert daemon.namespaces() == ["network-51820", "network-x"]
     run(*daemon.command("--teardown"))

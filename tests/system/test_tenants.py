@@ -70,7 +70,8 @@ def test_a_tenant_reaches_neither_the_host_nor_another_tenant_nor_the_internet(p
     for target in (stranger.public, "10.0.0.1", "203.0.113.7"):
         machine.run("ip", "route", "replace", f"{target}/32", "dev", machine.device, "src", machine.address)
     # In another table, so that the tunnel's own packets still find the gateway.
-    machine.run("ip", "route", "add", f"{PUBLIC}/32", "dev", machine.device, "src", machine.address, "table", "7")
+    machine.run("ip", "route", "add", f"{PUBLIC}/32", "dev", machine.device, "src", machine.address,
+                "table", "7")
     machine.run("ip", "rule", "add", "from", machine.address, "to", f"{PUBLIC}/32", "lookup", "7")
     assert pings(machine.name, "10.0.0.1"), "the tunnel itself works"
     assert not reaches(machine.name, stranger.public, 80)

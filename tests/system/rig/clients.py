@@ -78,6 +78,11 @@ def ask_raw(port, data, **options):
         return read_all(connection)
 
 
+def request(host, path="/", more="", method="GET"):
+    """The head of a request, with the lines `more` in it."""
+    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
+
+
 def read_answer(stream, method="GET"):
     """One HTTP answer from a file made of a connection: (status, {name: value}, body)."""
     status = int(stream.readline().split()[1])

@@ -76,8 +76,8 @@ class Daemon:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
         environment.update(self.environment)
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(self.command(*more), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=environment, **options)
+            self.process = subprocess.Popen(self.command(*more), stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env=environment, **options)
         return self
 
     def start(self, document=None, *more):

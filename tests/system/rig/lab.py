@@ -16,7 +16,8 @@ PUBLIC6 = "2001:db8::1"
 
 
 def run(*command, **options):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False,
+                          **options)
     assert done.returncode == 0, f"{command}: {done.returncode} {done.stdout}{done.stderr}"
     return done.stdout
 
@@ -56,7 +57,8 @@ class Key:
 
 
 def kernel_has_wireguard():
-    done = subprocess.run(["ip", "link", "add", "probe", "type", "wireguard"], capture_output=True, check=False)
+    done = subprocess.run(["ip", "link", "add", "probe", "type", "wireguard"], capture_output=True,
+                          check=False)
     if done.returncode == 0:
         run("ip", "link", "del", "probe")
     return done.returncode == 0

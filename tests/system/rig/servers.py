@@ -113,41 +113,15 @@ class Server:
         self.listeners = []
 
 
-def make_certificate(directory, name, *hosts):
-    """A self-signed certificate with its key, by openssl(1), in one file; the path."""
+def make_certificate(directory, name, *hosts, usage="serverAuth"):
+    """A certificate that signs itself, with its key, by openssl(1), in one file; the path."""
     path = pathlib.Path(directory) / f"{name}.pem"
     names = ",".join(f"DNS:{host}" for host in hosts)
     key = path.with_suffix(".key")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}",
-                    "-keyout", key, "-out", path], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}",
+                    "-addext", f"extendedKeyUsage={usage}", "-keyout", key, "-out", path],
+                   check=True, capture_output=True)
     with path.open("a") as out:
         out.write(key.read_text())
     return path
-
-
-def tcp_echo(namespace, address, owner=None):
-    """A server that answers each byte with itself, for raw connections.  Returns its listener."""
-    listener = linux.socket_in(namespace)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    listener.listen(64)
-
-    def serve(connection):
-        with connection:
-            try:
-                while data := connection.recv(65536):
-                    connection.sendall(data)
-            except OSError:
-                pass
-
-    def accept():
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    return listener
