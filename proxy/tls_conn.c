@@ -130,6 +130,8 @@ static void conn_refuse(struct tls_conn *c, enum alert alert)
 	/* The first bytes on a new connection always find room. */
 	ssize_t     sent = send(c->client.fd, bytes, count, MSG_NOSIGNAL);
 
+	/* One that was connected but is of no use must not call any more. */
+	upstream_clear(&c->upstream);
 	if (sent > 0)
 		host_count_bytes(&c->use, 0, (uint64_t)sent);
 	shutdown(c->client.fd, SHUT_WR);

@@ -319,6 +319,29 @@ START_TEST(the_proxy_protocol_header_comes_first_and_is_not_counted)
 }
 END_TEST
 
+/* The upstream's connection is closed with the alert: what it does later is nobody's business. */
+START_TEST(an_upstream_that_takes_no_proxy_protocol_header_is_an_internal_error)
+{
+	int  client, at;
+	char byte;
+
+	begin();
+	in.dumb = true;
+	host.scheme[ROUTES_HTTPS].proxy_protocol = 2;
+	ingress_routes(&in, &host, 1);
+	client = ingress_connect(&in, port);
+	ingress_send(&in, client, hello, hello_bytes);
+	at = ingress_accept(&in, server);
+	expect(client, INTERNAL_ERROR, 7);
+	send(at, "hello?", 6, MSG_NOSIGNAL);
+	ck_assert_int_eq(ingress_recv(&in, client, &byte, 1), 0);
+	close(client);
+	ck_assert(ingress_until(&in, nobody_left, NULL));
+	close(at);
+	end();
+}
+END_TEST
+
 START_TEST(a_removed_host_is_reset_and_a_changed_one_lives_on)
 {
 	struct routes_host hosts[2];
@@ -460,6 +483,7 @@ void test_tls_conn(TCase *tc)
 	tcase_add_test(tc, without_an_upstream_it_is_an_internal_error);
 	tcase_add_test(tc, a_full_host_is_an_internal_error);
 	tcase_add_test(tc, the_proxy_protocol_header_comes_first_and_is_not_counted);
+	tcase_add_test(tc, an_upstream_that_takes_no_proxy_protocol_header_is_an_internal_error);
 	tcase_add_test(tc, a_removed_host_is_reset_and_a_changed_one_lives_on);
 	tcase_add_test(tc, a_host_that_goes_while_it_is_connected_to_is_reset);
 	tcase_add_test(tc, a_source_has_as_many_connections_as_it_may);

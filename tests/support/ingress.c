@@ -48,7 +48,11 @@ static void on_wanted(struct channel *channel, const struct msg *msg, int *fds, 
 	while (in->refusal == 0 && body.count < wanted->count) {
 		int family = in->lying ? AF_UNIX : (int)wanted->family;
 
-		made[body.count++] = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		made[body.count] = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		/* It answers that there is no connection, and remembers all the same. */
+		if (in->dumb)
+			shutdown(made[body.count], SHUT_WR);
+		body.count++;
 	}
 	channel_send(channel, MSG_SOCKETS, &body, made, body.count);
 	for (size_t i = 0; i < body.count; i++)

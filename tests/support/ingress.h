@@ -24,6 +24,7 @@ struct ingress {
 	unsigned           asks;	/* messages that the broker got */
 	bool               mute;	/* the broker does not answer */
 	bool               lying;	/* it hands out sockets of the wrong kind */
+	bool               dumb;	/* its sockets connect, but cannot send */
 	int                refusal;	/* if not 0: it answers this errno and no socket */
 	bool               drained;
 };
