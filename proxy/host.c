@@ -253,7 +253,8 @@ static void record_reset(struct record *record)
 	}
 }
 
-/* A network that is down for the moment, without a cookie, may come back as the one it was. */
+/* A network that is down for the moment, without a cookie, may come back as the one it was; the slot is
+ * of network and host, and tells when the name went to another. */
 static bool same_network(const struct host *host, const struct routes_host *found)
 {
 	bool is_forward = found->slot == ROUTES_FORWARD;
@@ -261,7 +262,8 @@ static bool same_network(const struct host *host, const struct routes_host *foun
 
 	if (is_forward || was_forward)
 		return is_forward && was_forward;
-	return found->netns_cookie == host->netns_cookie || found->netns_cookie == 0;
+	return found->netns_cookie == host->netns_cookie ||
+	       (found->netns_cookie == 0 && found->slot == host->slot);
 }
 
 static void record_swapped(struct worker *w, struct record *record)

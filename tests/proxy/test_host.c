@@ -299,6 +299,24 @@ START_TEST(a_network_that_is_down_for_a_while_keeps_its_connections)
 }
 END_TEST
 
+/* The name went to another network, which is not up yet: the slot tells. */
+START_TEST(a_host_that_moves_to_a_network_that_is_down_is_reset)
+{
+	struct routes_host host;
+
+	begin();
+	host = host_of("a.example");
+	ingress_routes(&in, &host, 1);
+	enter(0, "a.example");
+	host.netns_cookie = host.network_id = 0;
+	host.slot = 9;
+	ingress_routes(&in, &host, 1);
+	ck_assert_int_eq(gone, 1);
+	ck_assert_uint_eq(in.active[9], 0);
+	leave_all();
+}
+END_TEST
+
 START_TEST(a_new_slot_takes_over_what_is_open)
 {
 	struct routes_host host;
@@ -334,5 +352,6 @@ void test_host(TCase *tc)
 	tcase_add_test(tc, a_changed_hosts_connections_live_on_as_they_began);
 	tcase_add_test(tc, another_namespace_is_another_network);
 	tcase_add_test(tc, a_network_that_is_down_for_a_while_keeps_its_connections);
+	tcase_add_test(tc, a_host_that_moves_to_a_network_that_is_down_is_reset);
 	tcase_add_test(tc, a_new_slot_takes_over_what_is_open);
 }
