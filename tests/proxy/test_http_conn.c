@@ -46,6 +46,8 @@ static void teardown(void)
 
 #define GET_A "GET /1 HTTP/1.1\r\nHost: a.example\r\n\r\n"
 #define GET_B "GET /2 HTTP/1.1\r\nHost: x.b.example\r\n\r\n"
+#define UPGRADE_A \
+	"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 #define POST_A "POST / HTTP/1.1\r\nHost: a.example\r\n"
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -497,10 +499,7 @@ END_TEST
 START_TEST(an_upgrade_becomes_a_tunnel)
 {
 	int upstream;
-	int client = begin(
-	        a,
-	        "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly",
-	        &upstream);
+	int client = begin(a, UPGRADE_A "early", &upstream);
 
 	ck_assert_ptr_nonnull(strstr(text, "Connection: upgrade\r\nUpgrade: websocket\r\n"));
 	web_silence(&in, upstream);
@@ -520,6 +519,8 @@ START_TEST(an_upgrade_becomes_a_tunnel)
 	close(upstream);
 	ck_assert_int_eq(web_end(&in, client), 0);
 	ck_assert_uint_eq(in.worker->clients, 0);
+	/* What came before the answer is counted, too. */
+	ck_assert_uint_eq(in.slots[1].rx, strlen(UPGRADE_A "early" GET_B));
 }
 END_TEST
 
