@@ -98,6 +98,19 @@ static const struct tg_endpoint *upstream_at(const struct upstream *u, unsigned 
 	return &u->host->upstreams[(u->turn % u->host->upstreams_count + offset) % u->host->upstreams_count];
 }
 
+/* Of more than the window holds, all in it may be left out while others are not. */
+static void upstream_skip(struct upstream *u)
+{
+	if (u->host->upstreams_count <= UPSTREAM_TRIES_MOST)
+		return;
+	for (unsigned i = 0; i < u->host->upstreams_count; i++) {
+		if (!ejection_has(u->worker->ejection, u->host->netns_cookie, upstream_at(u, i))) {
+			u->turn = u->turn % u->host->upstreams_count + i;
+			return;
+		}
+	}
+}
+
 /* The next one in turn, those that failed lately last; false when none is left. */
 static bool upstream_pick(struct upstream *u)
 {
@@ -135,8 +148,8 @@ static bool upstream_try(struct upstream *u, int fd)
 	static const int        on = 1;
 	struct sockaddr_storage to;
 	socklen_t               bytes = tg_endpoint_to_sockaddr(&u->peer, &to);
-	bool                    last = upstream_is_last(u);
 
+	u->last = upstream_is_last(u);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(fd, (struct sockaddr *)&to, bytes) == -1 && errno != EINPROGRESS) {
 		close(fd);
@@ -144,11 +157,11 @@ static bool upstream_try(struct upstream *u, int fd)
 		return false;
 	}
 	if (wire_open(&u->wire, u->worker->base, fd, on_connect_ready, u) == -1) {
-		u->tried = UINT64_MAX;	/* no memory: others would fare no better */
+		u->last = 1;	/* no memory: others would fare no better */
 		u->result = UPSTREAM_NO_SOCKET;
 		return false;
 	}
-	timer_start(u->worker->timers, &u->timer, last ? UPSTREAM_CONNECT_LAST_MS : UPSTREAM_CONNECT_MS,
+	timer_start(u->worker->timers, &u->timer, u->last ? UPSTREAM_CONNECT_LAST_MS : UPSTREAM_CONNECT_MS,
 	            on_connect_timeout);
 	return true;
 }
@@ -180,7 +193,7 @@ static void upstream_next(struct upstream *u)
 {
 	uint64_t netns_cookie = u->host->netns_cookie;
 
-	while ((u->tried == 0 || !upstream_is_last(u)) && upstream_pick(u)) {
+	while (!u->last && upstream_pick(u)) {
 		int fd = -1;
 
 		switch (sockpool_take(u->worker->sockets, netns_cookie, u->peer.family, &fd, on_socket, u)) {
@@ -208,7 +221,9 @@ void upstream_connect(struct upstream *u, struct worker *w, struct host *host, u
 	u->done = done;
 	u->began_at_ms = tg_clock_ms();
 	u->tried = 0;
+	u->last = 0;
 	u->turn = host->turn++;
+	upstream_skip(u);
 	u->result = UPSTREAM_REFUSED;
 	u->calling = 1;
 	upstream_next(u);

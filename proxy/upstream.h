@@ -19,7 +19,7 @@ struct worker;
 #define UPSTREAM_CONNECT_MS	1000	/* while another upstream is left */
 #define UPSTREAM_CONNECT_LAST_MS 5000
 #define UPSTREAM_ALL_MS		10000	/* after these, the next one is the last */
-#define UPSTREAM_TRIES_MOST	64
+#define UPSTREAM_TRIES_MOST	64		/* in a row from one that is not left out */
 
 enum upstream_result {
 	UPSTREAM_CONNECTED,	/* u->wire is connected, u->peer says to whom */
@@ -42,8 +42,9 @@ struct upstream {
 	upstream_done_fn  *done;
 	struct tg_endpoint peer;
 	uint64_t           began_at_ms;
-	uint64_t           tried;	/* bit i: upstreams[(turn + i) % count] */
+	uint64_t           tried;	/* bit i: upstreams[(turn + i) % count], the window */
 	uint32_t           turn;
+	uint8_t            last;	/* no other is tried after this one */
 	uint8_t            calling;	/* inside upstream_connect() */
 	uint8_t            result;	/* enum upstream_result: of the newest failure */
 };

@@ -228,6 +228,64 @@ START_TEST(the_last_one_has_five_seconds)
 }
 END_TEST
 
+START_TEST(after_ten_seconds_the_next_one_is_the_last)
+{
+	struct tg_endpoint at[12];
+
+	for (int i = 0; i < 12; i++)
+		at[i] = black_hole();
+	begin(at, 12);
+	tg_clock_fake(tg_clock_ms(), 0);
+	calls = 0;
+	upstream_connect(&u, in.worker, use.host, on_done);
+	ingress_run(&in, 30);
+	for (unsigned ms = 0; ms < UPSTREAM_ALL_MS; ms += UPSTREAM_CONNECT_MS)
+		clock_add(UPSTREAM_CONNECT_MS);
+	clock_add(UPSTREAM_CONNECT_LAST_MS - 1);
+	ck_assert_int_eq(calls, 0);
+	clock_add(1);
+	ck_assert_int_eq(calls, 1);
+	ck_assert_int_eq(result, UPSTREAM_TIMED_OUT);
+	ck_assert(tg_endpoint_equal(&u.peer, &at[10]));
+	end();
+}
+END_TEST
+
+START_TEST(of_very_many_the_only_one_that_answers_is_found)
+{
+	struct tg_endpoint at[3 * UPSTREAM_TRIES_MOST];
+	size_t             count = sizeof at / sizeof at[0];
+	int                server;
+
+	for (size_t i = 0; i < count; i++)
+		at[i] = (struct tg_endpoint){ AF_INET, .port = (uint16_t)(i + 1), .bytes = { 127 } };
+	server = ingress_server(&at[count - 1]);
+	begin(at, (uint32_t)count);
+	for (size_t i = 0; i < count - 1; i++)
+		upstream_failed(in.worker, use.host, &at[i]);
+	ck_assert_int_eq(connect_once(), UPSTREAM_CONNECTED);
+	ck_assert(tg_endpoint_equal(&u.peer, &at[count - 1]));
+	end();
+	close(server);
+}
+END_TEST
+
+START_TEST(no_more_than_the_most_are_tried)
+{
+	struct tg_endpoint at[UPSTREAM_TRIES_MOST + 1];
+
+	for (unsigned i = 0; i <= UPSTREAM_TRIES_MOST; i++) {
+		at[i] = ingress_nobody();
+		at[i].bytes[2] = (uint8_t)i;
+	}
+	begin(at, UPSTREAM_TRIES_MOST + 1);
+	ck_assert_int_eq(connect_once(), UPSTREAM_REFUSED);
+	ck_assert(!ejection_has(in.worker->ejection, in.cookie, &at[UPSTREAM_TRIES_MOST]));
+	ck_assert(ejection_has(in.worker->ejection, in.cookie, &at[UPSTREAM_TRIES_MOST - 1]));
+	end();
+}
+END_TEST
+
 START_TEST(no_socket_within_two_seconds_is_told_and_blames_nobody)
 {
 	struct tg_endpoint at[2] = { ingress_nobody(), ingress_nobody() };
@@ -298,6 +356,9 @@ void test_upstream(TCase *tc)
 	tcase_add_test(tc, when_all_refuse_it_is_told);
 	tcase_add_test(tc, a_silent_one_has_a_second_while_another_is_left);
 	tcase_add_test(tc, the_last_one_has_five_seconds);
+	tcase_add_test(tc, after_ten_seconds_the_next_one_is_the_last);
+	tcase_add_test(tc, of_very_many_the_only_one_that_answers_is_found);
+	tcase_add_test(tc, no_more_than_the_most_are_tried);
 	tcase_add_test(tc, no_socket_within_two_seconds_is_told_and_blames_nobody);
 	tcase_add_test(tc, no_socket_at_all_is_told_at_once);
 	tcase_add_test(tc, an_address_without_a_route_counts_as_refused);
