@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +70,7 @@ void http_conn_enter(struct http_conn *c, enum http_state next)
 	c->state = next;
 	if (states[next].timeout_ms == 0)
 		timer_stop(&c->timer);
-	else
+	else if (next != HTTP_STATE_HEAD || c->served)	/* the first head's time runs since accept */
 		timer_start(c->worker->timers, &c->timer, states[next].timeout_ms, on_timeout);
 }
 
@@ -322,7 +321,6 @@ static struct http_conns *conns_of(struct worker *w)
 
 void http_conn_accept(struct worker *w, int fd, const struct tg_endpoint *client)
 {
-	static const int   on = 1;
 	struct http_conns *conns = conns_of(w);
 	struct http_conn  *c = conns == NULL ? NULL : calloc(1, sizeof(*c));
 
@@ -342,13 +340,11 @@ void http_conn_accept(struct worker *w, int fd, const struct tg_endpoint *client
 		conns->first->previous = c;
 	conns->first = c;
 
-	/* A head and its body leave in pieces: none of them may wait for the other end's ACK. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (wire_open(&c->client, w->base, fd, on_client, c) == -1) {
 		http_conn_finish(c, true);
 		return;
 	}
-	timer_start(w->timers, &c->timer, HTTP_FIRST_MS, on_timeout);
+	timer_start(w->timers, &c->timer, HTTP_HEAD_MS, on_timeout);
 }
 
 void http_conns_drain(struct worker *w)

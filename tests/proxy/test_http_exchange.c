@@ -100,6 +100,30 @@ START_TEST(a_head_that_drips_is_a_408)
 }
 END_TEST
 
+START_TEST(a_first_head_has_ten_seconds_from_accept_and_a_later_one_from_its_first_byte)
+{
+	int client = ingress_connect(&in, port);
+	int upstream;
+
+	web_pass(&in, 9000);
+	web_say(&in, client, "GET / HTTP/1.1\r\n");
+	web_pass(&in, 900);
+	web_silence(&in, client);
+	web_pass(&in, 100);
+	hear_status(client, 408);
+	close(client);
+
+	client = ask(GET);
+	upstream = take();
+	web_say(&in, upstream, OK);
+	web_hear(&in, client, text, sizeof(text), "ok");
+	web_pass(&in, 9000);
+	web_say(&in, client, "GET / HTTP/1.1\r\n");
+	pass_all_of(client, 10000);
+	hear_status(client, 408);
+}
+END_TEST
+
 START_TEST(a_response_that_does_not_begin_is_a_504)
 {
 	int client = ask(GET);
@@ -437,6 +461,7 @@ void test_http_exchange(TCase *tc)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_client_that_says_nothing_is_closed);
 	tcase_add_test(tc, a_head_that_drips_is_a_408);
+	tcase_add_test(tc, a_first_head_has_ten_seconds_from_accept_and_a_later_one_from_its_first_byte);
 	tcase_add_test(tc, a_response_that_does_not_begin_is_a_504);
 	tcase_add_test(tc, a_kept_client_is_closed_after_a_while);
 	tcase_add_test(tc, a_body_that_stalls_is_given_up);
