@@ -30,7 +30,7 @@ bool sandbox_has_rights(struct tg_error *err)
 {
 	static const unsigned needed[] = {
 		CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_BROADCAST, CAP_SETUID,	   CAP_SETGID, CAP_SETPCAP,
-		CAP_CHOWN,     CAP_FOWNER,    CAP_SYS_CHROOT,	 CAP_DAC_OVERRIDE, CAP_KILL,
+		CAP_CHOWN,     CAP_FOWNER,    CAP_SYS_CHROOT,	 CAP_DAC_OVERRIDE, CAP_KILL,   CAP_NET_BIND_SERVICE,
 	};
 
 	if (geteuid() != 0) {
@@ -99,7 +99,14 @@ static int become_nobody(struct tg_error *err)
 
 static int drop_rights(enum msg_role role, struct tg_error *err)
 {
-	static const unsigned engine[] = { CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_BROADCAST };
+	/* The last for networks whose port is below 1024: the kernel's WireGuard binds it with the rights of
+	 * who sets the link up, and wireguard-go with those it inherits. */
+	static const unsigned engine[] = {
+		CAP_NET_ADMIN,
+		CAP_SYS_ADMIN,
+		CAP_NET_BROADCAST,
+		CAP_NET_BIND_SERVICE,
+	};
 	static const unsigned broker[] = { CAP_SYS_ADMIN };
 
 	/* Reads /proc, which is out of reach after a change of roots. */

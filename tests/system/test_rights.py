@@ -6,8 +6,8 @@ import pytest
 
 from rig.daemon import status_of
 
-CAP = {"net_broadcast": 11, "net_admin": 12, "sys_admin": 21}
-ENGINE = sum(1 << CAP[name] for name in ("net_admin", "sys_admin", "net_broadcast"))
+CAP = {"net_bind_service": 10, "net_broadcast": 11, "net_admin": 12, "sys_admin": 21}
+ENGINE = sum(1 << CAP[name] for name in ("net_admin", "sys_admin", "net_broadcast", "net_bind_service"))
 BROKER = 1 << CAP["sys_admin"]
 
 
