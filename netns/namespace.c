@@ -285,8 +285,10 @@ int netns_pin(const struct netns_host *host, const struct tenant *tenant, struct
 	char own[64];
 
 	netns_path(host, tenant->port, path);
-	/* Somebody's other namespace of our name would hide below ours and come up again later. */
-	umount2(path, MNT_DETACH);
+	/* Somebody's other namespace of our name would hide below ours and come up again later.  Below it
+	 * may be ours: ip(8) mounts a while after it has made the file. */
+	while (umount2(path, MNT_DETACH) == 0)
+		;
 	if (make_file(path, err) != 0)
 		return -1;
 	snprintf(own, sizeof own, "/proc/self/fd/%d", tenant->ns);
