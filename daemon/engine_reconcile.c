@@ -9,6 +9,7 @@
 #include "base/model.h"
 #include "daemon/engine.h"
 #include "netns/state.h"
+#include "netns/wireguard.h"
 
 /* One path for boot, apply, repair and retry: look at the suspects, tell control what will stop counting,
  * work, tell the broker, tell control, remove. */
@@ -129,14 +130,21 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
 	engine_watch_network(e, n);
 }
 
-/* Reads and plans.  false: it failed, or there is nothing to do; it is settled then. */
+/* Reads and plans.  false: it failed, or there is nothing to do (it is settled then), or it cannot be read yet
+ * and stays suspect. */
 static bool plan_network(struct engine *e, struct engine_network *n, struct state *have)
 {
 	const struct model_network *want = model_find(e->desired->model, n->tenant.port);
 	const struct model         *before = n->settled != NULL ? n->settled->model : NULL;
 	struct tg_error             err = { .code = TG_CODE_NONE };
 
+	n->suspect = false;
 	if (apply_read(&e->kernel, &e->host, &n->tenant, have, &err) != 0) {
+		if (err.sys == WIREGUARD_SLOW) {
+			n->suspect = true;
+			n->wait_until_ms = tg_clock_ms() + ENGINE_POLL_MS;
+			return false;
+		}
 		on_failed(e, n, &err);
 		return false;
 	}
@@ -160,7 +168,6 @@ static void look_at(struct engine *e, struct engine_network *n)
 {
 	struct state have;
 
-	n->suspect = false;
 	n->rounds = 0;
 	if (plan_network(e, n, &have)) {
 		n->dirty = true;
@@ -185,6 +192,10 @@ static void look_some(struct engine *e, uint64_t until_ms)
 			look_at(e, n);
 		else
 			continue;
+		if (n->wanted && n->suspect) {
+			engine_schedule(e, ENGINE_POLL_MS);
+			return;	/* what is to be changed must be known before anything is */
+		}
 		if (tg_clock_ms() >= until_ms) {
 			e->at++;
 			engine_schedule(e, 0);
@@ -224,12 +235,13 @@ static void plan_next(struct engine *e, struct engine_network *n)
 	n->rounds++;
 	/* What has been told until now the reading that follows shows, and most of it were we ourselves. */
 	engine_watch_drain(e);
-	n->suspect = false;
 	if (plan_network(e, n, &have)) {
 		e->plan_port = n->tenant.port;
 		e->plan_at = 0;
 	}
 	state_clear(&have);
+	if (n->suspect)
+		n->rounds--;	/* not yet read: waiting has a limit of its own */
 	if (e->plan_port != 0 && n->rounds > ENGINE_ROUNDS_MOST) {
 		struct tg_error err;
 		char            still[96];

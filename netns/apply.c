@@ -119,6 +119,11 @@ static enum apply_result result_of(int done)
 	return done == 0 ? APPLY_DONE : APPLY_FAILED;
 }
 
+static enum apply_result result_of_wireguard(int done, const struct tg_error *err)
+{
+	return done != 0 && err->sys == WIREGUARD_SLOW ? APPLY_WAIT : result_of(done);
+}
+
 static enum apply_result make_link(const struct apply_kernel *kernel, const struct netns_host *host,
                                    struct tenant *tenant, const struct plan *plan, struct tg_error *err)
 {
@@ -153,11 +158,11 @@ static enum apply_result carry_out(const struct apply_kernel *kernel, const stru
 	case STEP_LINK_MAKE:
 		return make_link(kernel, host, tenant, plan, err);
 	case STEP_DEVICE:
-		return result_of(kernel->wireguard->device(host, tenant, plan, step, err));
+		return result_of_wireguard(kernel->wireguard->device(host, tenant, plan, step, err), err);
 	case STEP_PEER_SET:
 	case STEP_RANGES_DROP:
 	case STEP_PEER_REMOVE:
-		return result_of(kernel->wireguard->peers(host, tenant, plan, step, count, err));
+		return result_of_wireguard(kernel->wireguard->peers(host, tenant, plan, step, count, err), err);
 	case STEP_LO_UP:
 	case STEP_MTU:
 	case STEP_ADDRESS_REMOVE:

@@ -20,7 +20,7 @@
 #include "netns/state.h"
 
 #define SOCKET_DIR "/var/run/wireguard"
-#define WAIT_MS	   500	/* wireguard-go answers within one, or is stuck */
+#define WAIT_MS	   250	/* wireguard-go answers within one, unless the machine is busy */
 
 int uapi_connect(const char *link, pid_t *pid, struct tg_error *err)
 {

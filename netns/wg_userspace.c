@@ -27,6 +27,7 @@
  * where its UDP socket stays, and its TUN then moves into the tenant's.  It outlives this process. */
 
 #define START_MS      5000	/* it takes 14 ms to start; after as much as this it never will */
+#define DEAF_MS	      5000	/* it answers within one, on a busy machine a little later */
 #define END_MS	      20	/* it ends in 2; the loop must not wait for long */
 #define REQUEST_BYTES 65536
 #define MARK_MOST     (sizeof "TOLLGATE_NETNS=" + NETNS_NAME_MOST)
@@ -126,6 +127,7 @@ static void watch(struct tenant *tenant, pid_t pid)
 	tg_close_at(&tenant->pidfd);
 	tenant->pid = pid;
 	tenant->port_refused = false;
+	tenant->deaf_since_ms = 0;
 	tenant->pidfd = pidfd_open(pid, 0);
 }
 
@@ -134,6 +136,31 @@ static void forget(struct tenant *tenant)
 	tg_close_at(&tenant->pidfd);
 	tenant->pid = 0;
 	tenant->port_refused = false;
+	tenant->deaf_since_ms = 0;
+}
+
+/* No answer is no failure until it has been so for long: in between the loop goes on. */
+static int ask(struct tenant *tenant, int fd, const char *request, size_t bytes, char **answer, struct tg_error *err)
+{
+	struct tg_error why = { .sys = 0 };
+	size_t          answered;
+	uint64_t        now;
+
+	if (uapi_ask(fd, request, bytes, answer, &answered, &why) == 0) {
+		tenant->deaf_since_ms = 0;
+		return 0;
+	}
+	if (why.sys == EAGAIN) {
+		now = tg_clock_ms();
+		if (tenant->deaf_since_ms == 0)
+			tenant->deaf_since_ms = now;
+		if (now - tenant->deaf_since_ms < DEAF_MS)
+			return tg_fail_errno(err, WIREGUARD_SLOW, "wireguard-go does not answer yet");
+		return tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not answer");
+	}
+	if (err != NULL)
+		*err = why;
+	return -1;
 }
 
 /* It serves our network, but its link is nowhere: its namespace was removed, and it is about to go. */
@@ -213,7 +240,6 @@ static int userspace_read(const struct netns_host *host, struct tenant *tenant, 
 {
 	struct tg_error    why = { .code = TG_CODE_NONE };
 	TG_AUTO_FREE char *answer = NULL;
-	size_t             bytes;
 	pid_t              pid = 0;
 
 	if (to->link == STATE_LINK_OTHER || to->renamed)
@@ -237,23 +263,22 @@ static int userspace_read(const struct netns_host *host, struct tenant *tenant, 
 		return 0;
 	}
 	watch(tenant, pid);
-	if (uapi_ask(fd, "get=1\n\n", 7, &answer, &bytes, err) != 0 || uapi_read_device(answer, to, err) != 0)
+	if (ask(tenant, fd, "get=1\n\n", 7, &answer, err) != 0 || uapi_read_device(answer, to, err) != 0)
 		return -1;
 	if (tenant->port_refused)
 		to->port = 0;
 	return fill_public_key(tenant, to, err);
 }
 
-static int change(const struct tenant *tenant, const char *request, size_t bytes, struct tg_error *err)
+static int change(struct tenant *tenant, const char *request, size_t bytes, struct tg_error *err)
 {
 	TG_AUTO_FREE char *answer = NULL;
-	size_t             answered;
 	pid_t              pid;
 	TG_AUTO_FD         fd = uapi_connect(tenant->link, &pid, err);
 
 	if (fd == -1)
 		return -1;
-	return uapi_ask(fd, request, bytes, &answer, &answered, err);
+	return ask(tenant, fd, request, bytes, &answer, err);
 }
 
 static int userspace_device(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,

@@ -13,6 +13,7 @@ struct tenant;
 struct tg_error;
 
 #define WIREGUARD_PEERS_MOST 100	/* steps in one call of peers(): more would hold the loop */
+#define WIREGUARD_SLOW	     EINPROGRESS	/* an error's `sys`: no failure yet, ask again in some milliseconds */
 
 enum wireguard_result {
 	WIREGUARD_DONE,
