@@ -20,14 +20,14 @@ pytestmark = pytest.mark.kernel
 
 APPLIES = int(os.environ.get("TOLLGATE_RANDOM_APPLIES", "60"))
 SEED = os.environ.get("TOLLGATE_RANDOM_SEED")
-PORTS = ("51820", "51821", "51822", "2345")
+PORTS = ("51820", "51821", "51822", "443")
 # The first range of an address, several nested ones, everything, the gateway's own, both families.
-RANGES = ("10.0.0.0/8", "10.0.0.0/16", "10.0.1.0/24", "10.0.1.128/25", "10.0.1.200", "10.0.0.1/32", "0.0.0.0/0",
-          "0.0.0.0/1", "192.168.7.77/24", "192.168.7.1/32", "100.64.0.0/10", "::/0", "fd00:1::/48", "fd00:1::/64",
+RANGES = ("10.0.0.0/8", "10.0.0.0/16", "10.0.1.0/24", "10.0.1.128/25", "10.0.1.200", "10.0.0.1/32",
+          "0.0.0.0/0", "0.0.0.0/1", "192.168.7.77/24", "192.168.7.1/32", "100.64.0.0/10", "::/0", "fd00:1::/48", "fd00:1::/64",
           "fd00:1::5", "fd00:1::1/128", "fd00:2::77/64", "2000::/3")
 # Of each group at most one: the kernel knows an IPv6 address once.
-ADDRESSES = (("10.0.0.1/16", "10.0.0.1/24", "10.0.0.1/32"), ("10.0.0.7/16", "10.0.0.7/32"), ("192.168.7.1/24",),
-             ("fd00:1::1/64", "fd00:1::1/128", "fd00:1::1/48"), ("fd00:2::1/64",))
+ADDRESSES = (("10.0.0.1/16", "10.0.0.1/24", "10.0.0.1/32"), ("10.0.0.7/16", "10.0.0.7/32"),
+             ("192.168.7.1/24",), ("fd00:1::1/64", "fd00:1::1/128", "fd00:1::1/48"), ("fd00:2::1/64",))
 ENDPOINTS = (None, "192.0.2.9:1000", "192.0.2.9:1001", "198.51.100.4:51820", "[2001:db8::9]:1000")
 HOSTS = tuple(f"host{number}.example" for number in range(6))
 
@@ -169,7 +169,8 @@ class Author:
     def move_range(self):
         first, second = self.two_peers()
         if first and first["allowed_ips"]:
-            second["allowed_ips"].append(first["allowed_ips"].pop(self.dice.randrange(len(first["allowed_ips"]))))
+            place = self.dice.randrange(len(first["allowed_ips"]))
+            second["allowed_ips"].append(first["allowed_ips"].pop(place))
 
     def swap_ranges(self):
         first, second = self.two_peers()
@@ -272,7 +273,8 @@ class Report:
     def item(self, tally, old, new, *place):
         if old == new:
             return
-        kind, op = ("added", "add") if old is None else ("removed", "remove") if new is None else ("changed", "change")
+        op = "add" if old is None else "remove" if new is None else "change"
+        kind = {"add": "added", "remove": "removed", "change": "changed"}[op]
         tally[kind] += 1
         if op == "change" and tally is self.peers:
             self.fields(old, new, sorted(old), *place)

@@ -51,21 +51,22 @@ def _peer(line):
 
 
 def _ask(namespace, device):
-    """Four answers of ip(8) and wg(8), asked in one go."""
-    script = f"ip -json address; echo; ip -json -4 route; echo; ip -json -6 route; echo; wg show {device} dump"
+    """Three answers of ip(8), that of wg(8), and whether packets are forwarded, asked in one go."""
+    script = (f"ip -json address; echo; ip -json -4 route; echo; ip -json -6 route; echo; wg show {device} dump && "
+              "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding")
     with linux.inside(namespace):
         done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{namespace}: {done.returncode} {done.stdout}{done.stderr}"
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     answers = [json.loads(line) for line in lines if line.startswith("[")]
-    dump = [line for line in lines if not line.startswith("[")]
-    return answers, dump
+    rest = [line for line in lines if not line.startswith("[")]
+    return answers, rest[:-2], rest[-2:]
 
 
 def actual(port, prefix="network-"):
     """The network `port` as it is, in the form of expected()."""
     device = f"wg{port}"
-    (links, routes4, routes6), dump = _ask(f"{prefix}{port}", device)
+    (links, routes4, routes6), dump, forwarding = _ask(f"{prefix}{port}", device)
     by_name = {link["ifname"]: link for link in links}
     link = by_name[device]
     routes = {_route(entry, 4) for entry in routes4 if entry.get("dev") == device}
@@ -74,6 +75,7 @@ def actual(port, prefix="network-"):
     return {
         "links": sorted(by_name),
         "lo_up": "UP" in by_name["lo"]["flags"],
+        "forwarding": forwarding,
         "up": "UP" in link["flags"],
         "mtu": link["mtu"],
         "address": sorted(f"{entry['local']}/{entry['prefixlen']}" for entry in link["addr_info"]
@@ -100,6 +102,7 @@ def expected(port, network):
     return {
         "links": sorted(["lo", f"wg{port}"]),
         "lo_up": True,
+        "forwarding": ["1", "1"],
         "up": True,
         "mtu": network.get("mtu", MTU),
         "address": sorted(str(ipaddress.ip_interface(address)) for address in network["address"]),
