@@ -17,6 +17,7 @@ struct slot {
 	uint32_t         number;
 	enum slot_state  state;
 	bool             in_table;	/* of the table being made */
+	bool             stored;	/* the database knows what it stands for */
 	uint64_t         version;	/* retiring: the first table without it */
 };
 
@@ -106,7 +107,13 @@ int slots_restore(struct slots *slots, uint32_t number, const struct tg_key *net
 			if (slots->spare[i] == number)
 				slots->spare[i] = slots->spare[--slots->spare_count];
 	name_make(&name, network, host);
-	return slot_add(slots, number, &name, SLOT_RETIRING) == NULL ? -1 : 0;
+
+	struct slot *slot = slot_add(slots, number, &name, SLOT_RETIRING);
+
+	if (slot == NULL)
+		return -1;
+	slot->stored = true;
+	return 0;
 }
 
 void slots_table_begin(struct slots *slots)
@@ -136,8 +143,8 @@ uint32_t slots_take(struct slots *slots, const struct tg_key *network, const cha
 			slots->spare_count--;
 		else
 			slots->end++;
-		*fresh = true;
 	}
+	*fresh = !slot->stored;
 	slot->state = SLOT_USED;
 	slot->in_table = true;
 	return slot->number;
@@ -150,6 +157,13 @@ void slots_table_end(struct slots *slots, uint64_t version)
 			slot->state = SLOT_RETIRING;
 			slot->version = version;
 		}
+}
+
+void slots_stored(struct slots *slots)
+{
+	for (struct slot *slot = slots->by_name; slot != NULL; slot = slot->hh.next)
+		if (slot->in_table)
+			slot->stored = true;
 }
 
 void slots_obeyed(struct slots *slots, uint64_t version)

@@ -24,9 +24,12 @@ void slots_free(struct slots *slots);
 int slots_restore(struct slots *slots, uint32_t slot, const struct tg_key *network, const char *host);
 /* A new table begins: what slots_take() is not called for until slots_table_end() is not in it. */
 void slots_table_begin(struct slots *slots);
-/* The slot of a host, a new one (*fresh) when it has none.  SLOTS_NONE: all are used, or no memory. */
+/* The slot of a host, a new one when it has none.  *fresh: what it stands for is not yet stored, which
+ * must be before any worker counts in it.  SLOTS_NONE: all are used, or no memory. */
 uint32_t slots_take(struct slots *slots, const struct tg_key *network, const char *host, bool *fresh);
 void slots_table_end(struct slots *slots, uint64_t version);
+/* What the slots of the table stand for is stored. */
+void slots_stored(struct slots *slots);
 /* All workers obey the table `version`. */
 void slots_obeyed(struct slots *slots, uint64_t version);
 /* A sample of all slots is about to be read, and later: it is committed. */
