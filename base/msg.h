@@ -126,6 +126,8 @@ struct msg_slot {
 
 #define MSG_SLOTS (1U << 20)	/* in a segment file, which is sparse */
 
+#define MSG_SEGMENT_ADOPTED UINT32_MAX	/* index of a worker of an earlier daemon */
+
 struct msg_segment {
 	uint32_t index;		/* of the worker */
 	uint32_t live;		/* that worker still runs */

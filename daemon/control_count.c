@@ -25,6 +25,7 @@
 
 struct segment {
 	const struct msg_slot *slots;	/* mapped, MSG_SLOTS of them */
+	uint32_t               index;	/* of its worker, MSG_SEGMENT_ADOPTED */
 	bool                   live;
 	char                   name[MSG_NAME_MOST];
 };
@@ -190,7 +191,7 @@ static uint32_t segment_end(int fd)
 void control_count_segment(struct control_count *count, const struct msg_segment *body, int given)
 {
 	TG_AUTO_FD     fd = given;
-	struct segment fresh = { .live = body->live };
+	struct segment fresh = { .index = body->index, .live = body->live };
 	struct stat    st;
 	void          *map;
 
@@ -381,6 +382,16 @@ static void on_stored(void *arg)
 	count_finish(count);
 }
 
+/* A worker that an earlier daemon left behind obeys no table of ours: while it drains, no slot that it may
+ * count in can stand for another host. */
+static bool count_has_orphans(const struct control_count *count)
+{
+	for (size_t i = 0; i < count->segments_count; i++)
+		if (count->segments[i].live && count->segments[i].index == MSG_SEGMENT_ADOPTED)
+			return true;
+	return false;
+}
+
 /* `snapshot` NULL: hosts alone. */
 static void count_store(struct control_count *count, const struct snapshot *snapshot)
 {
@@ -390,7 +401,8 @@ static void count_store(struct control_count *count, const struct snapshot *snap
 	if (entry == NULL)
 		goto undo_entry;
 	entry->control = count->control;
-	slots_reading(control_routes_slots(count->control->routes));
+	if (!count_has_orphans(count))
+		slots_reading(control_routes_slots(count->control->routes));
 	if (entry_hosts(entry, count) == -1 || (snapshot != NULL && entry_peers(entry, snapshot) == -1))
 		goto undo_entry;
 	count->busy = true;

@@ -308,8 +308,13 @@ static void routes_settle(struct control_routes *routes)
 {
 	struct control *control = routes->control;
 
-	if (routes->making != NULL || routes->answering == 0)
+	if (routes->making != NULL)
 		return;
+	if (routes->answering == 0) {
+		/* The engine that asked for this table is gone; the next one's report may wait by now. */
+		routes_next(routes);
+		return;
+	}
 	for (uint32_t i = 0; i < control->role->start.workers; i++)
 		if (worker_owes(routes, i))
 			return;
@@ -377,6 +382,7 @@ static void on_slots(void *arg)
 	struct control_routes      *routes = table->control->routes;
 
 	if (table->stored == 0) {
+		slots_stored(routes->slots);
 		table_publish(routes, table);
 		return;
 	}
@@ -455,8 +461,8 @@ void control_routes_networks(struct control_routes *routes, const struct msg_net
 	if (routes->reports_count == REPORTS_MOST)
 		tg_die("the engine reports without waiting for answers");
 	if (snapshot_unpack(fd, &state, &err) == -1) {
-		tg_log(TG_LOG_ERROR, "refused a report of the engine", "reason=\"%s\"", err.text);
-		return;
+		/* Without an answer the engine, and a client's apply with it, would wait for ever. */
+		tg_die("the engine's report cannot be taken up: %s", err.text);
 	}
 	control_events_networks(routes->control->events, &routes->state, &state);
 	snapshot_clear(&routes->state);

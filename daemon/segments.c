@@ -48,6 +48,7 @@ static void adopt(struct segments *segments, const char *name)
 	}
 	memset(one, 0, sizeof *one);
 	snprintf(one->is.name, sizeof one->is.name, "%s", name);
+	one->is.index = MSG_SEGMENT_ADOPTED;
 	one->orphan = has_writer(segments, name);
 	one->is.live = one->orphan;
 	one->fd = tg_take_fd(&fd);

@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #include "base/channel.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/key.h"
 #include "base/log.h"
 #include "daemon/role.h"
+#include "tests/support/document.h"
 
 #define PATIENCE_MS 8000
 #define MOMENT_MS   150
@@ -204,9 +206,10 @@ void control_hear(int end, enum msg_role other, enum msg_type type, struct msg *
 
 void control_hears_nothing(int end)
 {
+	uint64_t   until_ms = tg_clock_ms() + MOMENT_MS;
 	struct msg msg;
 
-	while (comes_within(end, MOMENT_MS)) {
+	while (tg_clock_ms() < until_ms && comes_within(end, MOMENT_MS)) {
 		ck_assert_msg(end == engine, "something came");
 		next(end, MSG_ROLE_ENGINE, &msg);
 		ck_assert_msg(msg.type == MSG_LOOK, "%s came", msg_type_name(msg.type));
@@ -258,12 +261,14 @@ void control_engine_reports(uint64_t seq, uint64_t generation, struct snapshot_n
 	control_tell(engine, MSG_NETWORKS, &body, fd);
 }
 
-void control_worker_obeys(void)
+int control_worker_obeys(void)
 {
 	struct msg msg;
+	int        table = -1;
 
-	control_hear(worker, MSG_ROLE_WORKER, MSG_ROUTES, &msg, NULL);
+	control_hear(worker, MSG_ROLE_WORKER, MSG_ROUTES, &msg, &table);
 	control_tell(worker, MSG_ROUTES_DONE, &msg.body.routes, -1);
+	return table;
 }
 
 void control_end(const struct snapshot *last)
@@ -309,6 +314,23 @@ int control_ask(const char *method, const char *path, const char *fields, const 
 	                         "Content-Length: %zu\r\n\r\n%s",
 	                         method, path, fields, strlen(body), body), 0);
 	return fd;
+}
+
+char *control_applies(const char *document, struct snapshot_network *networks, size_t count, int *table)
+{
+	static uint64_t seq;
+	struct msg      msg;
+	char           *body = document_text(document);
+	int             client = control_ask("POST", "/apply", "", body);
+
+	free(body);
+	control_hear(engine, MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
+	control_engine_reports(++seq, msg.body.desired.generation, networks, count);
+	if (table != NULL)
+		*table = control_worker_obeys();
+	control_hear(engine, MSG_ROLE_ENGINE, MSG_ROUTED, &msg, NULL);
+	ck_assert_uint_eq(msg.body.routed.seq, seq);
+	return control_answer(client);
 }
 
 char *control_answer_until(int client, const char *text)

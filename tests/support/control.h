@@ -43,8 +43,11 @@ int control_segment(const char *name, uint32_t index, bool live, const struct ms
 void control_network_up(struct snapshot_network *network, uint16_t port, const char *public_key);
 /* Answers as the engine: all of `networks` are as they say. */
 void control_engine_reports(uint64_t seq, uint64_t generation, struct snapshot_network *networks, size_t count);
-/* The worker obeys the table that comes; the engine is told. */
-void control_worker_obeys(void);
+/* The worker obeys the table that comes, a descriptor of which is returned. */
+int control_worker_obeys(void);
+/* Posts the document (with ' for "), plays the engine to which `networks` then are so, and the worker, to
+ * whom a table comes when `table` is not NULL.  Returns the answer: free() it. */
+char *control_applies(const char *document, struct snapshot_network *networks, size_t count, int *table);
 
 /* Sends a request and returns the descriptor; the answer comes by control_answer(). */
 int control_ask(const char *method, const char *path, const char *fields, const char *body);
