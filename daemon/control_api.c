@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/model.h"
 #include "daemon/control.h"
+#include "daemon/control_etag.h"
 #include "daemon/control_events.h"
 #include "daemon/control_traffic.h"
 #include "daemon/document.h"
@@ -145,29 +146,26 @@ static void on_printed(void *arg)
 	if (p->text == NULL)
 		api_reply_error(p->request, API_NOT_READY, "out of memory", NULL);
 	else
-		api_reply(p->request, 200, NULL, p->document->etag, p->text, p->bytes);
+		api_reply(p->request, 200, NULL, p->document->etag_public, p->text, p->bytes);
 	document_drop(p->document);
 	free(p->text);
 	free(p);
 }
 
-/* RFC 9110 §13.1.2: weak comparison. */
-static bool none_match(const char *header, const char *etag)
-{
-	return header != NULL && (strcmp(header, "*") == 0 || strstr(header, etag) != NULL);
-}
-
 static void call_config(struct control *control, struct api_request *request, const struct api_call *call)
 {
 	struct document *document = control->active;
+	/* What a read token sees is another text: a strong tag must tell them apart. */
+	const char      *etag = call->secrets ? document->etag : document->etag_public;
 	struct printing *p;
 
-	if (none_match(call->if_none_match, document->etag)) {
-		api_reply_not_modified(request, document->etag);
+	if (call->if_none_match != NULL &&
+	    control_etag_matches(call->if_none_match, etag, true, CONTROL_ETAG_WEAK)) {
+		api_reply_not_modified(request, etag);
 		return;
 	}
 	if (call->secrets) {
-		api_reply(request, 200, NULL, document->etag, document->text, document->bytes);
+		api_reply(request, 200, NULL, etag, document->text, document->bytes);
 		return;
 	}
 	p = calloc(1, sizeof *p);

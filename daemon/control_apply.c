@@ -16,6 +16,7 @@
 #include "base/model.h"
 #include "daemon/control.h"
 #include "daemon/control_edit.h"
+#include "daemon/control_etag.h"
 #include "daemon/control_events.h"
 #include "daemon/document.h"
 #include "daemon/jobs.h"
@@ -373,20 +374,15 @@ static void on_read(void *arg)
 	}
 }
 
-/* RFC 9110 §13.1.1: `*`, or a list of entity tags compared strongly. */
-static bool etag_matches(const char *header, const char *etag, bool exists)
+/* Both tags of the active document name the state that is to be changed. */
+static bool precondition_holds(const struct apply *a, const struct control *control)
 {
-	size_t len = strlen(etag);
+	const struct document *active = control->active;
+	bool                   exists = control->has_document;
 
-	while (*header != '\0') {
-		header += strspn(header, " \t,");
-		if (*header == '*')
-			return exists;
-		if (strncmp(header, etag, len) == 0 && strchr(" \t,", header[len]) != NULL)
-			return true;
-		header += strcspn(header, ",");
-	}
-	return false;
+	return a->if_match == NULL ||
+	       control_etag_matches(a->if_match, active->etag, exists, CONTROL_ETAG_STRONG) ||
+	       control_etag_matches(a->if_match, active->etag_public, exists, CONTROL_ETAG_STRONG);
 }
 
 static void apply_next(struct control_apply *apply)
@@ -398,7 +394,7 @@ static void apply_next(struct control_apply *apply)
 		return;
 	a->state = APPLY_READING;
 	clock_gettime(CLOCK_MONOTONIC, &a->begun);
-	if (a->if_match != NULL && !etag_matches(a->if_match, control->active->etag, control->has_document)) {
+	if (!precondition_holds(a, control)) {
 		apply_refuse(apply, API_PRECONDITION_FAILED, "the active document is another");
 		return;
 	}

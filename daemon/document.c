@@ -47,6 +47,7 @@ struct document *document_new(struct model *model)
 	}
 	document_digest(document->text, document->bytes, document->digest);
 	snprintf(document->etag, sizeof document->etag, "\"%.32s\"", document->digest);
+	snprintf(document->etag_public, sizeof document->etag_public, "\"%.32s-public\"", document->digest);
 	return document;
 }
 

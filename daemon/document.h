@@ -20,6 +20,7 @@ struct document {
 	size_t        bytes;
 	char          digest[DOCUMENT_DIGEST_TEXT];	/* of text */
 	char          etag[DOCUMENT_DIGEST_TEXT + 2];	/* quoted */
+	char          etag_public[DOCUMENT_DIGEST_TEXT + 2];	/* of its text without secrets */
 };
 
 struct document_meta {

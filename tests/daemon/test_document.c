@@ -139,6 +139,19 @@ START_TEST(a_damaged_meta_is_refused)
 }
 END_TEST
 
+START_TEST(the_text_without_secrets_has_a_tag_of_its_own)
+{
+	struct document *one = make(ONE), *two = make(TWO);
+
+	ck_assert_str_ne(one->etag, one->etag_public);
+	ck_assert_str_ne(one->etag_public, two->etag_public);
+	ck_assert_int_eq(one->etag_public[0], '"');
+	ck_assert_int_eq(one->etag_public[strlen(one->etag_public) - 1], '"');
+	document_drop(one);
+	document_drop(two);
+}
+END_TEST
+
 void test_document(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
@@ -147,4 +160,5 @@ void test_document(TCase *tc)
 	tcase_add_test(tc, a_crash_between_the_two_files_leaves_the_old_document_and_its_config);
 	tcase_add_test(tc, every_cut_of_a_stored_document_is_refused_with_the_files_name);
 	tcase_add_test(tc, a_damaged_meta_is_refused);
+	tcase_add_test(tc, the_text_without_secrets_has_a_tag_of_its_own);
 }
