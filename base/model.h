@@ -142,6 +142,10 @@ struct model_diff {
 int model_diff(const struct model *before, const struct model *after, struct model_diff *to);
 void model_diff_clear(struct model_diff *diff);
 
+/* Whether `x` of `a` and `y` of `b` are the same for the kernel: names and hosts do not count. */
+bool model_same_network(const struct model *a, const struct model_network *x, const struct model *b,
+                        const struct model_network *y);
+
 /* A sealed memory file of it (the caller's), or -1. */
 int model_pack(const struct model *model, struct tg_error *err);
 /* Reads and checks one: seals, sizes, every index, order of ports and peers, termination of texts.

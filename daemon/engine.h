@@ -28,6 +28,7 @@ struct state;
 #define ENGINE_BACKOFF_PORT_MS 5000	/* the most while another program has the port: trying is cheap */
 #define ENGINE_ROUNDS_MOST 4	/* of reading and changing one network before it is called failed */
 #define ENGINE_EVENT_MS	   50	/* one change makes several events: look once */
+#define ENGINE_BEHIND_MS   50	/* from the word that what changed is in force to the look at the rest */
 #define ENGINE_NSIDS_MOST  (1U << 20)
 #define ENGINE_POLL_MS	   5	/* while a wireguard-go starts */
 #define ENGINE_PORTS	   65536
@@ -53,6 +54,7 @@ struct engine_network {
 	uint32_t             mtu;
 	bool                 wanted;	/* by the document */
 	bool                 suspect;	/* is to be looked at */
+	bool                 changed;	/* by the document, and not settled since */
 	bool                 dirty;	/* differs: is to be worked on */
 	bool                 keyed;	/* public_key is known */
 	bool                 up;
@@ -105,12 +107,14 @@ struct engine {
 
 	struct engine_model    *desired;	/* NULL: none yet, nothing is touched */
 	struct engine_network **networks;	/* by port */
+	uint64_t                present[ENGINE_PORTS / 64];	/* a bit for each port that has one */
 	enum engine_phase       phase;
 	uint32_t                at;	/* the next port of a phase that walks through them */
 	struct plan             plan;	/* under way, for plan_port (0: none) */
 	size_t                  plan_at;
 	uint16_t                plan_port;
 	bool                    announce;	/* control is to hear of something */
+	bool                    hasty;	/* only what the document changed is looked at; the rest behind */
 	bool                    rekeying;	/* readings would be booked twice: no looks now */
 	uint32_t                repaired;
 	uint32_t                broker_waits;
@@ -124,13 +128,21 @@ struct engine {
 
 /* role_engine.c */
 void engine_schedule(struct engine *e, uint64_t in_ms);
+struct engine_model *engine_model_hold(struct engine_model *held);
+void engine_model_drop(struct engine_model **at);
+
+/* engine_networks.c: the first from this port on; NULL when there is none. */
+struct engine_network *engine_next(const struct engine *e, uint32_t port);
 struct engine_network *engine_network_get(struct engine *e, uint16_t port);
 void engine_network_free(struct engine *e, uint16_t port);
-void engine_model_drop(struct engine_model **at);
 void engine_suspect_all(struct engine *e);
+/* What the document has, what this process knows and what has a name of ours: all in one table, suspect.
+ * Whether any differs from what was settled before. */
+bool engine_enlist(struct engine *e);
 
-/* engine_reconcile.c: begins a new round with the desired document, and goes on with the one under way. */
-void engine_begin(struct engine *e);
+/* engine_reconcile.c: begins a new round with the desired document, and goes on with the one under way.
+ * `hasty`: what the document did not change is looked at behind. */
+void engine_begin(struct engine *e, bool hasty);
 void engine_step(struct engine *e);
 /* Gives up what is under way: control is gone. */
 void engine_pause(struct engine *e);

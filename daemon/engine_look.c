@@ -143,15 +143,13 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 	/* Between the ledger's word on a re-keyed network and the new key itself no reading is right. */
 	if (!looking->active || e->rekeying || e->control == NULL)
 		return;
-	for (; looking->at < ENGINE_PORTS; looking->at++) {
-		struct engine_network *n = e->networks[looking->at];
-
-		if (n == NULL || !n->wanted || e->desired == NULL ||
-		    (looking->ask.port != 0 && looking->ask.port != looking->at))
+	for (struct engine_network *n = engine_next(e, looking->at); n != NULL; n = engine_next(e, looking->at)) {
+		looking->at = n->tenant.port + 1U;
+		if (!n->wanted || e->desired == NULL ||
+		    (looking->ask.port != 0 && looking->ask.port != n->tenant.port))
 			continue;
 		add_peers(e, looking, n, add_network(e, looking, n));
 		if (tg_clock_ms() >= until_ms) {
-			looking->at++;
 			engine_schedule(e, 0);
 			return;
 		}
@@ -175,9 +173,9 @@ void engine_announce(struct engine *e, bool complete)
 
 	if (e->control == NULL)
 		return;
-	for (uint32_t port = 1; port < ENGINE_PORTS; port++)
-		if (e->networks[port] != NULL && e->networks[port]->wanted)
-			add_network(e, &list, e->networks[port]);
+	for (const struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U))
+		if (n->wanted)
+			add_network(e, &list, n);
 	send_snapshot(e, &list, MSG_NETWORKS, &body);
 	e->repaired = 0;
 	if (complete)

@@ -31,13 +31,15 @@ void engine_pause(struct engine *e)
 	drop_plan(e);
 	e->readings_count = 0;
 	e->rekeying = false;
+	e->hasty = false;
 	e->broker_waits = 0;
 	enter(e, ENGINE_IDLE);
 }
 
-void engine_begin(struct engine *e)
+void engine_begin(struct engine *e, bool hasty)
 {
 	engine_pause(e);
+	e->hasty = hasty;
 	enter(e, ENGINE_LOOK);
 	engine_schedule(e, 0);
 }
@@ -114,11 +116,10 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
 		e->announce = true;
 	if (n->settled != e->desired) {
 		engine_model_drop(&n->settled);
-		n->settled = e->desired;
-		e->desired->refs++;
+		n->settled = engine_model_hold(e->desired);
 	}
 	n->up = true;
-	n->failed = n->dirty = n->fresh = false;
+	n->failed = n->changed = n->dirty = n->fresh = false;
 	n->rounds = 0;
 	n->backoff_ms = 0;
 	n->retry_at_ms = 0;
@@ -183,12 +184,11 @@ static void look_some(struct engine *e, uint64_t until_ms)
 {
 	uint64_t now = tg_clock_ms();
 
-	for (; e->at < ENGINE_PORTS; e->at++) {
-		struct engine_network *n = e->networks[e->at];
-
-		if (n != NULL && !n->wanted)
+	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+		e->at = n->tenant.port;
+		if (!n->wanted)
 			engine_count_moved(e, n);
-		else if (n != NULL && n->suspect && n->retry_at_ms <= now)
+		else if (n->suspect && n->retry_at_ms <= now && (n->changed || !e->hasty))
 			look_at(e, n);
 		else
 			continue;
@@ -253,33 +253,37 @@ static void plan_next(struct engine *e, struct engine_network *n)
 	}
 }
 
-/* The next network that is to be worked on now, or NULL and the time until when all wait (0: none is). */
-static struct engine_network *next_dirty(struct engine *e, uint64_t now, uint64_t *wait_until_ms)
+static struct engine_network *dirty_from(const struct engine *e, uint32_t port, uint64_t now,
+                                         uint64_t *wait_until_ms)
 {
 	*wait_until_ms = 0;
-	for (uint32_t i = 0; i < ENGINE_PORTS; i++) {
-		struct engine_network *n = e->networks[(e->at + i) % ENGINE_PORTS];
-
-		if (n == NULL || !n->dirty)
+	for (struct engine_network *n = engine_next(e, port); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+		if (!n->dirty)
 			continue;
-		if (n->wait_until_ms <= now) {
-			e->at = n->tenant.port;
+		if (n->wait_until_ms <= now)
 			return n;
-		}
 		if (*wait_until_ms == 0 || n->wait_until_ms < *wait_until_ms)
 			*wait_until_ms = n->wait_until_ms;
 	}
 	return NULL;
 }
 
+/* The next network that is to be worked on now, or NULL and the time until when all wait (0: none is). */
+static struct engine_network *next_dirty(struct engine *e, uint64_t now, uint64_t *wait_until_ms)
+{
+	struct engine_network *n = dirty_from(e, e->at, now, wait_until_ms);
+
+	if (n == NULL)
+		n = dirty_from(e, 1, now, wait_until_ms);
+	if (n != NULL)
+		e->at = n->tenant.port;
+	return n;
+}
+
 static void tell_broker(struct engine *e)
 {
-	for (uint32_t port = 1; port < ENGINE_PORTS && e->broker != NULL; port++) {
-		struct engine_network *n = e->networks[port];
-
-		if (n == NULL)
-			continue;
-
+	for (struct engine_network *n = engine_next(e, 1); n != NULL && e->broker != NULL;
+	     n = engine_next(e, n->tenant.port + 1U)) {
 		uint64_t         now = n->wanted ? n->tenant.cookie : 0;
 		struct msg_netns add = { .netns_cookie = now };
 		struct msg_netns gone = { .netns_cookie = n->broker_cookie };
@@ -325,11 +329,14 @@ static void work_some(struct engine *e, uint64_t until_ms)
 	engine_schedule(e, 0);
 }
 
+/* Control knows what is in force.  What a hasty round left out comes next, once the answer is out. */
 static void finish(struct engine *e)
 {
-	engine_announce(e, true);
+	if (e->announce)
+		engine_announce(e, true);
+	engine_schedule(e, e->hasty ? ENGINE_BEHIND_MS : 0);
+	e->hasty = false;
 	enter(e, ENGINE_IDLE);
-	engine_schedule(e, 0);
 }
 
 static void after_broker(struct engine *e)
@@ -338,10 +345,7 @@ static void after_broker(struct engine *e)
 		return;	/* goes on with MSG_NETNS_DONE, or a new broker */
 	e->broker_waits = 0;
 	if (!engine_has_removals(e)) {
-		if (e->announce)
-			engine_announce(e, true);
-		enter(e, ENGINE_IDLE);
-		engine_schedule(e, 0);
+		finish(e);
 		return;
 	}
 	enter(e, ENGINE_UNROUTE);
@@ -357,6 +361,7 @@ static void walk(struct engine *e, bool (*next)(struct engine *e), uint64_t unti
 		}
 	}
 	if (e->phase == ENGINE_REMOVE) {
+		e->announce = true;
 		finish(e);
 		return;
 	}
@@ -379,10 +384,8 @@ static void idle(struct engine *e)
 		engine_suspect_all(e);
 		next = e->check_at_ms = now + ENGINE_CHECK_MS;
 	}
-	for (uint32_t port = 1; port < ENGINE_PORTS; port++) {
-		struct engine_network *n = e->networks[port];
-
-		if (n == NULL || !n->wanted)
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+		if (!n->wanted)
 			continue;
 		if (n->failed && n->retry_at_ms <= now)
 			n->suspect = true;
@@ -392,7 +395,7 @@ static void idle(struct engine *e)
 			next = n->retry_at_ms;
 	}
 	if (begin)
-		engine_begin(e);
+		engine_begin(e, false);
 	else
 		engine_schedule(e, next > now ? next - now : 0);
 }

@@ -13,17 +13,18 @@
 /* The end of networks that the document lacks.  By now the broker has forgotten them, and no worker has a
  * socket in them. */
 
-static bool is_removal(const struct engine_network *n)
+static struct engine_network *next_removal(const struct engine *e, uint32_t port)
 {
-	return n != NULL && !n->wanted;
+	struct engine_network *n = engine_next(e, port);
+
+	while (n != NULL && n->wanted)
+		n = engine_next(e, n->tenant.port + 1U);
+	return n;
 }
 
 bool engine_has_removals(const struct engine *e)
 {
-	for (uint32_t port = 1; port < ENGINE_PORTS; port++)
-		if (is_removal(e->networks[port]))
-			return true;
-	return false;
+	return next_removal(e, 1) != NULL;
 }
 
 static void count_last(struct engine *e, struct engine_network *n)
@@ -70,13 +71,11 @@ void engine_count_moved(struct engine *e, struct engine_network *n)
 
 bool engine_down_next(struct engine *e)
 {
-	while (e->at < ENGINE_PORTS && !is_removal(e->networks[e->at]))
-		e->at++;
-	if (e->at == ENGINE_PORTS)
+	struct engine_network *n = next_removal(e, e->at);
+
+	if (n == NULL)
 		return false;
-
-	struct engine_network *n = e->networks[e->at++];
-
+	e->at = n->tenant.port + 1U;
 	if (!n->counted && is_there(e, n))
 		count_last(e, n);
 	return true;
@@ -84,16 +83,15 @@ bool engine_down_next(struct engine *e)
 
 bool engine_remove_next(struct engine *e)
 {
-	struct tg_error err = { .code = TG_CODE_NONE };
+	struct tg_error        err = { .code = TG_CODE_NONE };
+	struct engine_network *n = next_removal(e, e->at);
 
-	while (e->at < ENGINE_PORTS && !is_removal(e->networks[e->at]))
-		e->at++;
-	if (e->at == ENGINE_PORTS)
+	if (n == NULL)
 		return false;
 
-	uint16_t               port = (uint16_t)e->at++;
-	struct engine_network *n = e->networks[port];
+	uint16_t port = n->tenant.port;
 
+	e->at = port + 1U;
 	if (n->tenant.ns != -1 && e->kernel.wireguard != NULL)
 		e->kernel.wireguard->end(&e->host, &n->tenant);
 	if (netns_unpin(&e->host, port, &err) != 0) {

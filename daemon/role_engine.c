@@ -31,6 +31,12 @@ void engine_schedule(struct engine *e, uint64_t in_ms)
 	event_add(e->tick, &in);
 }
 
+struct engine_model *engine_model_hold(struct engine_model *held)
+{
+	held->refs++;
+	return held;
+}
+
 void engine_model_drop(struct engine_model **at)
 {
 	struct engine_model *held = *at;
@@ -40,73 +46,6 @@ void engine_model_drop(struct engine_model **at)
 		return;
 	model_free(held->model);
 	free(held);
-}
-
-struct engine_network *engine_network_get(struct engine *e, uint16_t port)
-{
-	struct engine_network *n = e->networks[port];
-
-	if (n != NULL)
-		return n;
-	n = calloc(1, sizeof *n);
-	if (n == NULL)
-		tg_die("out of memory for a network");
-	tenant_init(&n->tenant, port);
-	n->engine = e;
-	n->watched = -1;
-	e->networks[port] = n;
-	return n;
-}
-
-void engine_network_free(struct engine *e, uint16_t port)
-{
-	struct engine_network *n = e->networks[port];
-
-	e->networks[port] = NULL;
-	if (n->exited != NULL)
-		event_free(n->exited);
-	tg_close_at(&n->watched);
-	engine_model_drop(&n->settled);
-	tenant_clear(&n->tenant);
-	free(n);
-}
-
-void engine_suspect_all(struct engine *e)
-{
-	for (uint32_t port = 1; port < ENGINE_PORTS; port++)
-		if (e->networks[port] != NULL)
-			e->networks[port]->suspect = true;
-}
-
-static void on_listed(uint16_t port, void *arg)
-{
-	engine_network_get(arg, port);
-}
-
-/* What the document has, what this process knows and what has a name of ours: all in one table. */
-static void enlist(struct engine *e)
-{
-	const struct model *model = e->desired->model;
-	struct tg_error     err;
-
-	if (netns_list(e->host.prefix, on_listed, e, &err) != 0)
-		tg_log(TG_LOG_WARN, err.text, NULL);
-	for (size_t i = 0; i < model->networks_count; i++)
-		engine_network_get(e, model->networks[i].port);
-	for (uint32_t port = 1; port < ENGINE_PORTS; port++) {
-		struct engine_network *n = e->networks[port];
-
-		if (n == NULL)
-			continue;
-		n->wanted = model_find(model, (uint16_t)port) != NULL;
-		n->suspect = true;
-		n->counted = n->counted && !n->wanted;
-		n->dirty = false;
-		n->wait_until_ms = 0;
-		/* A new document may be what a failed network waited for. */
-		n->retry_at_ms = 0;
-		n->backoff_ms = 0;
-	}
 }
 
 static void on_desired(struct engine *e, const struct msg *msg, int fd)
@@ -128,10 +67,13 @@ static void on_desired(struct engine *e, const struct msg *msg, int fd)
 	if (e->names == NULL && netns_prepare(&err) != 0)
 		tg_log(TG_LOG_ERROR, err.text, NULL);
 	engine_watch_start(e);
-	enlist(e);
+
+	bool changed = engine_enlist(e);
+
 	e->announce = true;
 	e->check_at_ms = tg_clock_ms() + ENGINE_CHECK_MS;
-	engine_begin(e);
+	/* Control asks again about what is in force already: it gets a full check for an answer. */
+	engine_begin(e, changed);
 }
 
 static void on_control(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
@@ -201,10 +143,8 @@ static void on_broker_closed(struct channel *channel, void *arg)
 static void greet_broker(struct engine *e)
 {
 	e->broker_waits = 0;
-	for (uint32_t port = 1; port < ENGINE_PORTS; port++) {
-		struct engine_network *n = e->networks[port];
-
-		if (n == NULL || n->broker_cookie == 0)
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+		if (n->broker_cookie == 0)
 			continue;
 		if (n->broker_cookie != n->tenant.cookie) {
 			n->broker_cookie = 0;
@@ -278,9 +218,8 @@ static void engine_close(struct engine *e)
 	engine_watch_stop(e);
 	free(e->readings);
 	snapshot_clear(&e->looking.snapshot);
-	for (uint32_t port = 1; port < ENGINE_PORTS; port++)
-		if (e->networks[port] != NULL)
-			engine_network_free(e, (uint16_t)port);
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, 1))
+		engine_network_free(e, n->tenant.port);
 	free(e->networks);
 	engine_model_drop(&e->desired);
 	channel_free(e->control);

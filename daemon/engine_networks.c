@@ -1,0 +1,112 @@
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/model.h"
+#include "daemon/engine.h"
+
+/* The networks by port: an array to find one, a bit for each to walk from one to the next without
+ * touching the ports between. */
+
+#define WORD_BITS 64
+
+struct engine_network *engine_next(const struct engine *e, uint32_t port)
+{
+	uint64_t mask = UINT64_MAX << port % WORD_BITS;
+
+	for (uint32_t word = port / WORD_BITS; word < ENGINE_PORTS / WORD_BITS; word++, mask = UINT64_MAX)
+		if ((e->present[word] & mask) != 0)
+			return e->networks[word * WORD_BITS +
+			                   (uint32_t)__builtin_ctzll(e->present[word] & mask)];
+	return NULL;
+}
+
+struct engine_network *engine_network_get(struct engine *e, uint16_t port)
+{
+	struct engine_network *n = e->networks[port];
+
+	if (n != NULL)
+		return n;
+	n = calloc(1, sizeof *n);
+	if (n == NULL)
+		tg_die("out of memory for a network");
+	tenant_init(&n->tenant, port);
+	n->engine = e;
+	n->watched = -1;
+	e->networks[port] = n;
+	e->present[port / WORD_BITS] |= UINT64_C(1) << port % WORD_BITS;
+	return n;
+}
+
+void engine_network_free(struct engine *e, uint16_t port)
+{
+	struct engine_network *n = e->networks[port];
+
+	e->networks[port] = NULL;
+	e->present[port / WORD_BITS] &= ~(UINT64_C(1) << port % WORD_BITS);
+	if (n->exited != NULL)
+		event_free(n->exited);
+	tg_close_at(&n->watched);
+	engine_model_drop(&n->settled);
+	tenant_clear(&n->tenant);
+	free(n);
+}
+
+void engine_suspect_all(struct engine *e)
+{
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U))
+		n->suspect = true;
+}
+
+static void on_listed(uint16_t port, void *arg)
+{
+	engine_network_get(arg, port);
+}
+
+/* Whether the new document wants what the kernel was last equal to. */
+static bool is_settled(const struct engine *e, const struct engine_network *n, const struct model_network *want)
+{
+	const struct model *before = n->settled != NULL ? n->settled->model : NULL;
+
+	return before != NULL && n->up && !n->dirty &&
+	       model_same_network(before, model_find(before, n->tenant.port), e->desired->model, want);
+}
+
+static void enlist_one(struct engine *e, struct engine_network *n)
+{
+	const struct model_network *want = model_find(e->desired->model, n->tenant.port);
+
+	n->wanted = want != NULL;
+	n->changed = n->changed || !n->wanted || !is_settled(e, n, want);
+	if (!n->changed && n->settled != e->desired) {
+		engine_model_drop(&n->settled);
+		n->settled = engine_model_hold(e->desired);
+	}
+	n->suspect = true;
+	n->counted = n->counted && !n->wanted;
+	n->dirty = false;
+	n->wait_until_ms = 0;
+	/* A new document may be what a failed network waited for. */
+	n->retry_at_ms = 0;
+	n->backoff_ms = 0;
+}
+
+bool engine_enlist(struct engine *e)
+{
+	const struct model *model = e->desired->model;
+	struct tg_error     err;
+	bool                changed = false;
+
+	if (netns_list(e->host.prefix, on_listed, e, &err) != 0)
+		tg_log(TG_LOG_WARN, err.text, NULL);
+	for (size_t i = 0; i < model->networks_count; i++)
+		engine_network_get(e, model->networks[i].port);
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+		enlist_one(e, n);
+		changed |= n->changed;
+	}
+	return changed;
+}

@@ -1,0 +1,135 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "base/model.h"
+#include "daemon/engine.h"
+#include "tests/support/document.h"
+
+void test_engine_networks(TCase *tc);
+
+#define PREFIX "no-namespace-has-this-"	/* so that the machine's own do not count */
+#define TWO(mtu) "{'1':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/24']}," \
+                 "'65535':{'private_key':'" PRIVATE_2 "','address':['10.0.0.1/24'],'mtu':" mtu "}}"
+
+static struct engine e;
+
+static void set_up(void)
+{
+	memset(&e, 0, sizeof e);
+	strcpy(e.host.prefix, PREFIX);
+	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	ck_assert_ptr_nonnull(e.networks);
+}
+
+static void tear_down(void)
+{
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_next(&e, 1))
+		engine_network_free(&e, n->tenant.port);
+	engine_model_drop(&e.desired);
+	free(e.networks);
+}
+
+static bool desire(const char *text)
+{
+	struct engine_model *held = calloc(1, sizeof *held);
+
+	ck_assert_ptr_nonnull(held);
+	held->refs = 1;
+	held->model = document_read(text, NULL);
+	engine_model_drop(&e.desired);
+	e.desired = held;
+	return engine_enlist(&e);
+}
+
+/* As if the kernel were equal to the document now. */
+static void settle(void)
+{
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_next(&e, n->tenant.port + 1U)) {
+		engine_model_drop(&n->settled);
+		n->settled = engine_model_hold(e.desired);
+		n->up = true;
+		n->changed = n->suspect = false;
+	}
+}
+
+START_TEST(a_walk_meets_every_network_once_and_in_order)
+{
+	static const uint16_t ports[] = { 65535, 64, 1, 63, 65, 30000 };
+	static const uint16_t sorted[] = { 1, 63, 64, 65, 30000, 65535 };
+	size_t                at = 0;
+
+	ck_assert_ptr_null(engine_next(&e, 1));
+	for (size_t i = 0; i < 6; i++)
+		ck_assert_uint_eq(engine_network_get(&e, ports[i])->tenant.port, ports[i]);
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_next(&e, n->tenant.port + 1U))
+		ck_assert_uint_eq(n->tenant.port, sorted[at++]);
+	ck_assert_uint_eq(at, 6);
+	engine_network_free(&e, 64);
+	ck_assert_uint_eq(engine_next(&e, 64)->tenant.port, 65);
+	ck_assert_ptr_null(engine_next(&e, ENGINE_PORTS));
+}
+END_TEST
+
+START_TEST(an_equal_document_changes_nothing_but_all_is_looked_at)
+{
+	ck_assert(desire(TWO("1420")));
+	settle();
+	ck_assert(!desire(TWO("1420")));
+	for (uint16_t port = 1; port != 0; port = port == 1 ? 65535 : 0) {
+		ck_assert(e.networks[port]->suspect);
+		ck_assert_ptr_eq(e.networks[port]->settled, e.desired);
+	}
+}
+END_TEST
+
+START_TEST(what_the_document_changed_is_changed_until_it_is_settled)
+{
+	ck_assert(desire(TWO("1420")));
+	settle();
+	ck_assert(desire(TWO("1400")));
+	ck_assert(!e.networks[1]->changed);
+	ck_assert(e.networks[65535]->changed);
+	/* It was half made when the next document came. */
+	ck_assert(desire(TWO("1420")));
+	ck_assert(e.networks[65535]->changed);
+	settle();
+	ck_assert(!desire(TWO("1420")));
+}
+END_TEST
+
+START_TEST(what_failed_or_is_being_worked_on_is_changed)
+{
+	desire(TWO("1420"));
+	settle();
+	e.networks[1]->up = false;
+	ck_assert(desire(TWO("1420")));
+	ck_assert(e.networks[1]->changed);
+	settle();
+	e.networks[1]->dirty = true;
+	ck_assert(desire(TWO("1420")));
+	ck_assert(e.networks[1]->changed);
+	ck_assert(!e.networks[65535]->changed);
+}
+END_TEST
+
+START_TEST(what_the_document_lacks_is_a_change)
+{
+	desire(TWO("1420"));
+	settle();
+	ck_assert(desire("{'1':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/24']}}"));
+	ck_assert(!e.networks[65535]->wanted);
+	ck_assert(!e.networks[1]->changed);
+}
+END_TEST
+
+void test_engine_networks(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_walk_meets_every_network_once_and_in_order);
+	tcase_add_test(tc, an_equal_document_changes_nothing_but_all_is_looked_at);
+	tcase_add_test(tc, what_the_document_changed_is_changed_until_it_is_settled);
+	tcase_add_test(tc, what_failed_or_is_being_worked_on_is_changed);
+	tcase_add_test(tc, what_the_document_lacks_is_a_change);
+}
