@@ -2,10 +2,14 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "base/channel.h"
@@ -18,12 +22,13 @@
 /* The broker: the one process that may make sockets inside a tenant's namespace for the workers, which may
  * not enter it.  It does nothing else, so that no apply ever delays a connection. */
 
-#define OWN_NETNS	 "/proc/thread-self/ns/net"
+#define OWN_NETNS	"/proc/thread-self/ns/net"
 #define NAMESPACES_MOST 65536	/* one a port */
 
 struct broker_netns {
 	uint64_t       cookie;
 	int            fd;
+	bool           in_table;
 	UT_hash_handle hh;
 };
 
@@ -172,8 +177,13 @@ static int broker_add(struct broker *b, uint64_t cookie, int *fd)
 	if (netns == NULL)
 		return ENOMEM;
 	netns->cookie = cookie;
-	netns->fd = tg_take_fd(fd);
+	netns->in_table = true;
 	HASH_ADD(hh, b->namespaces, cookie, sizeof netns->cookie, netns);
+	if (!netns->in_table) {
+		free(netns);
+		return ENOMEM;
+	}
+	netns->fd = tg_take_fd(fd);
 	return 0;
 }
 

@@ -1,0 +1,355 @@
+#include "daemon/role.h"
+
+#include <check.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "netns/namespace.h"
+
+void test_role_broker(TCase *tc);
+
+#define OWN_NETNS  "/proc/thread-self/ns/net"
+#define FDS_FEW	   48	/* descriptors of a broker that has too few */
+
+/* Another process, as the broker sees it: what it heard last. */
+struct peer {
+	struct channel *channel;
+	struct msg      msg;
+	int             fds[MSG_FDS_MOST];
+	size_t          count;
+	bool            heard, closed;
+};
+
+/* A broker in a process of its own, and namespaces for it. */
+static struct event_base *base;
+static struct peer        supervisor, engine, worker;
+static pid_t              broker;
+static int                tenants[2];
+static uint64_t           cookies[2], home_cookie;
+
+static void drop_fds(struct peer *peer)
+{
+	for (size_t i = 0; i < peer->count; i++)
+		close(peer->fds[i]);
+	peer->count = 0;
+}
+
+static void on_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+{
+	struct peer *peer = arg;
+
+	(void)channel;
+	drop_fds(peer);
+	peer->msg = *msg;
+	peer->heard = true;
+	for (; peer->count < count; peer->count++)
+		peer->fds[peer->count] = tg_take_fd(&fds[peer->count]);
+}
+
+static void on_closed(struct channel *channel, void *arg)
+{
+	struct peer *peer = arg;
+
+	channel_free(channel);
+	peer->channel = NULL;
+	peer->closed = true;
+}
+
+static void wait_for(const bool *what)
+{
+	while (!*what)
+		ck_assert_int_ne(event_base_loop(base, EVLOOP_ONCE), -1);
+}
+
+static uint64_t cookie_here(void)
+{
+	TG_AUTO_FD probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return netns_cookie_of(probe);
+}
+
+/* Every test has a process of its own: it may go where it likes. */
+static void make_namespaces(void)
+{
+	int home;
+
+	ck_assert_msg(unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0,
+	              "no rights to make namespaces: %s", strerror(errno));
+	home = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
+	home_cookie = cookie_here();
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+		tenants[i] = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
+		cookies[i] = cookie_here();
+	}
+	ck_assert_int_eq(setns(home, CLONE_NEWNET), 0);
+	close(home);
+}
+
+static int run_broker(int fd, rlim_t fds_most)
+{
+	struct rlimit limit = { fds_most, fds_most };
+	struct role   role = { .self = MSG_ROLE_BROKER, .supervisor_fd = fd, .state_dir = -1 };
+	int           status;
+
+	if (fds_most != 0 && setrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return 99;
+	role.base = event_base_new();
+	status = role_broker(&role);
+	event_base_free(role.base);
+	return status;
+}
+
+/* Gives the broker a channel to `peer`, who is `role`. */
+static void introduce(struct peer *peer, enum msg_role role)
+{
+	struct msg_channel to = { .role = role };
+	int                ends[2];
+
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	*peer = (struct peer){ .channel = channel_new(base, ends[0], role, MSG_ROLE_BROKER, on_message,
+		                                      on_closed, peer) };
+	ck_assert_int_eq(channel_send_taken(supervisor.channel, MSG_CHANNEL, &to, ends[1]), 0);
+}
+
+static void begin_with(rlim_t fds_most)
+{
+	static const struct msg_none none = { 0 };
+	int                          ends[2];
+
+	make_namespaces();
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	broker = fork();
+	if (broker == 0) {
+		close(ends[0]);
+		_exit(run_broker(ends[1], fds_most));
+	}
+	close(ends[1]);
+	base = event_base_new();
+	supervisor = (struct peer){ .channel = channel_new(base, ends[0], MSG_ROLE_SUPERVISOR,
+		                                           MSG_ROLE_BROKER, on_message, on_closed,
+		                                           &supervisor) };
+	introduce(&engine, MSG_ROLE_ENGINE);
+	introduce(&worker, MSG_ROLE_WORKER);
+	channel_send(supervisor.channel, MSG_GO, &none, NULL, 0);
+	wait_for(&supervisor.heard);
+	ck_assert_uint_eq(supervisor.msg.type, MSG_READY);
+}
+
+static void begin(void)
+{
+	begin_with(0);
+}
+
+static void expect_exit(void)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(broker, &status, 0), broker);
+	ck_assert_int_eq(status, 0);
+}
+
+static void end(void)
+{
+	struct peer *peers[] = { &supervisor, &engine, &worker };
+
+	for (size_t i = 0; i < 3; i++) {
+		drop_fds(peers[i]);
+		channel_free(peers[i]->channel);
+	}
+	expect_exit();
+	event_base_free(base);
+	close(tenants[0]);
+	close(tenants[1]);
+}
+
+/* Returns the broker's errno. */
+static int tell_engine(enum msg_type type, uint64_t cookie, int fd)
+{
+	struct msg_netns netns = { .netns_cookie = cookie };
+
+	engine.heard = false;
+	channel_send(engine.channel, type, &netns, &fd, fd == -1 ? 0 : 1);
+	wait_for(&engine.heard);
+	ck_assert_uint_eq(engine.msg.type, MSG_NETNS_DONE);
+	ck_assert_uint_eq(engine.msg.body.netns.netns_cookie, cookie);
+	ck_assert_uint_eq(engine.msg.body.netns.added, type == MSG_NETNS_ADD);
+	return engine.msg.body.netns.sys;
+}
+
+static void send_want(uint64_t cookie, int family, uint32_t count)
+{
+	struct msg_sockets_wanted want = { cookie, (uint32_t)family, count };
+
+	worker.heard = false;
+	ck_assert_int_eq(channel_send(worker.channel, MSG_SOCKETS_WANTED, &want, NULL, 0), 0);
+}
+
+/* Returns the broker's errno; what came is in worker.fds, each checked. */
+static int want(uint64_t cookie, int family, uint32_t count)
+{
+	send_want(cookie, family, count);
+	wait_for(&worker.heard);
+	ck_assert_uint_eq(worker.msg.type, MSG_SOCKETS);
+	ck_assert_uint_eq(worker.msg.body.sockets.netns_cookie, cookie);
+	ck_assert_uint_eq(worker.msg.body.sockets.family, (unsigned)family);
+	ck_assert_uint_eq(worker.msg.body.sockets.count, worker.count);
+	for (size_t i = 0; i < worker.count; i++) {
+		int       domain = 0, type = 0;
+		socklen_t bytes = sizeof domain;
+
+		ck_assert_uint_eq(netns_cookie_of(worker.fds[i]), cookie == 0 ? home_cookie : cookie);
+		ck_assert_int_eq(getsockopt(worker.fds[i], SOL_SOCKET, SO_DOMAIN, &domain, &bytes), 0);
+		ck_assert_int_eq(getsockopt(worker.fds[i], SOL_SOCKET, SO_TYPE, &type, &bytes), 0);
+		ck_assert_int_eq(domain, family);
+		ck_assert_int_eq(type, SOCK_STREAM);
+		ck_assert_int_ne(fcntl(worker.fds[i], F_GETFL) & O_NONBLOCK, 0);
+	}
+	return worker.msg.body.sockets.sys;
+}
+
+START_TEST(sockets_are_made_in_the_namespace_that_is_asked_for)
+{
+	begin();
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[1], tenants[1]), 0);
+	for (int round = 0; round < 3; round++) {
+		ck_assert_int_eq(want(cookies[round % 2], AF_INET, MSG_SOCKETS_BATCH), 0);
+		ck_assert_uint_eq(worker.count, MSG_SOCKETS_BATCH);
+		ck_assert_int_eq(want(0, AF_INET6, 1), 0);	/* the host's own */
+		ck_assert_uint_eq(worker.count, 1);
+	}
+	ck_assert_int_eq(want(cookies[1], AF_INET6, MSG_FDS_MOST), 0);
+	ck_assert_uint_eq(worker.count, MSG_FDS_MOST);
+	end();
+}
+END_TEST
+
+START_TEST(a_network_that_is_unknown_or_removed_has_no_sockets)
+{
+	begin();
+	ck_assert_int_eq(want(cookies[0], AF_INET, 8), ENOENT);
+	ck_assert_uint_eq(worker.count, 0);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 8), 0);
+	ck_assert_int_eq(want(cookies[1], AF_INET, 8), ENOENT);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, cookies[0], -1), 0);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 8), ENOENT);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, cookies[0], -1), 0);	/* acknowledged all the same */
+	end();
+}
+END_TEST
+
+START_TEST(a_namespace_under_a_wrong_cookie_is_refused)
+{
+	TG_AUTO_FD file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	TG_AUTO_FD other = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+
+	begin();
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[1]), EINVAL);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, 0, tenants[0]), EINVAL);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], file), EINVAL);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], other), EINVAL);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), ENOENT);
+	ck_assert_int_eq(want(0, AF_INET, 1), 0);	/* it is at home again */
+	end();
+}
+END_TEST
+
+/* A restarted engine tells of all networks; meanwhile connections go on. */
+START_TEST(namespaces_outlive_the_engine_and_may_be_told_again)
+{
+	begin();
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
+	channel_free(engine.channel);
+	engine.channel = NULL;
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), 0);
+	introduce(&engine, MSG_ROLE_ENGINE);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), 0);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, cookies[0], -1), 0);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), ENOENT);
+	end();
+}
+END_TEST
+
+START_TEST(a_worker_that_asks_for_what_it_may_not_is_cut_off_and_its_successor_is_served)
+{
+	static const struct {
+		int      family;
+		uint32_t count;
+	} wrong[] = { { AF_INET, 0 }, { AF_INET, MSG_FDS_MOST + 1 }, { AF_UNIX, 1 }, { AF_PACKET, 1 } };
+
+	begin();
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		send_want(0, wrong[i].family, wrong[i].count);
+		wait_for(&worker.closed);
+		ck_assert(!worker.heard);
+		introduce(&worker, MSG_ROLE_WORKER);
+		ck_assert_int_eq(want(0, AF_INET, 1), 0);
+	}
+	end();
+}
+END_TEST
+
+START_TEST(a_new_channel_takes_the_place_of_the_old)
+{
+	struct peer next;
+
+	begin();
+	introduce(&next, MSG_ROLE_WORKER);
+	wait_for(&worker.closed);
+	introduce(&worker, MSG_ROLE_WORKER);
+	wait_for(&next.closed);
+	ck_assert_int_eq(want(0, AF_INET, 1), 0);
+	end();
+}
+END_TEST
+
+START_TEST(without_descriptors_there_are_fewer_sockets_and_it_goes_on)
+{
+	begin_with(FDS_FEW);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
+	for (int round = 0; round < 3; round++) {
+		ck_assert_int_eq(want(cookies[0], AF_INET, MSG_FDS_MOST), EMFILE);
+		ck_assert_uint_gt(worker.count, 8);
+		ck_assert_uint_lt(worker.count, FDS_FEW);
+		ck_assert_int_eq(want(0, AF_INET, 8), 0);
+		ck_assert_uint_eq(worker.count, 8);
+	}
+	end();
+}
+END_TEST
+
+START_TEST(it_stops_when_told)
+{
+	static const struct msg_none none = { 0 };
+
+	begin();
+	channel_send(supervisor.channel, MSG_STOP, &none, NULL, 0);
+	wait_for(&supervisor.closed);
+	end();
+}
+END_TEST
+
+void test_role_broker(TCase *tc)
+{
+	tcase_add_test(tc, sockets_are_made_in_the_namespace_that_is_asked_for);
+	tcase_add_test(tc, a_network_that_is_unknown_or_removed_has_no_sockets);
+	tcase_add_test(tc, a_namespace_under_a_wrong_cookie_is_refused);
+	tcase_add_test(tc, namespaces_outlive_the_engine_and_may_be_told_again);
+	tcase_add_test(tc, a_worker_that_asks_for_what_it_may_not_is_cut_off_and_its_successor_is_served);
+	tcase_add_test(tc, a_new_channel_takes_the_place_of_the_old);
+	tcase_add_test(tc, without_descriptors_there_are_fewer_sockets_and_it_goes_on);
+	tcase_add_test(tc, it_stops_when_told);
+}
