@@ -38,6 +38,7 @@ struct peer {
 struct reader {
 	struct control_events *events;	/* borrowed */
 	struct api_request    *request;	/* NULL: the place is free */
+	uint64_t               next;	/* number of the first event that it was not given */
 };
 
 struct control_events {
@@ -59,26 +60,42 @@ static void reader_end(struct reader *reader, bool whole)
 	api_stream_end(request, whole);
 }
 
-static void reader_send(struct reader *reader, const char *text)
+static void reader_say(struct reader *reader, const char *text)
 {
-	if (api_stream_waiting(reader->request) > CONTROL_EVENTS_WAITING_BYTES)
-		reader_end(reader, false);
-	else
-		api_stream_chunk(reader->request, text, strlen(text));
+	api_stream_chunk(reader->request, text, strlen(text));
 }
 
-static void send_all(struct control_events *events, const char *text)
+/* Gives what the reader has yet to get, as long as it takes it.  Called again when it has. */
+static void reader_feed(struct reader *reader)
 {
-	for (size_t i = 0; i < CONTROL_EVENTS_READERS; i++)
-		if (events->readers[i].request != NULL)
-			reader_send(&events->readers[i], text);
+	struct control_events *events = reader->events;
+
+	if (events->next - reader->next > CONTROL_EVENTS_KEPT) {
+		reader_end(reader, false);
+		return;
+	}
+	for (; reader->next < events->next; reader->next++) {
+		const char *text = events->kept[reader->next % CONTROL_EVENTS_KEPT];
+
+		if (api_stream_waiting(reader->request) > CONTROL_EVENTS_WAITING_BYTES)
+			return;
+		if (text != NULL)
+			reader_say(reader, text);
+	}
 }
 
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
+	struct control_events *events = arg;
+
 	(void)fd;
 	(void)what;
-	send_all(arg, ":\n\n");
+	for (size_t i = 0; i < CONTROL_EVENTS_READERS; i++) {
+		struct reader *reader = &events->readers[i];
+
+		if (reader->request != NULL && api_stream_waiting(reader->request) == 0)
+			reader_say(reader, ":\n\n");
+	}
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
@@ -155,8 +172,9 @@ static void emit(struct control_events *events, const char *type, cJSON *data)
 	free(text);
 	free(*place);
 	*place = event;
-	if (event != NULL)
-		send_all(events, event);
+	for (size_t i = 0; i < CONTROL_EVENTS_READERS; i++)
+		if (events->readers[i].request != NULL)
+			reader_feed(&events->readers[i]);
 }
 
 static cJSON *data_new(void)
@@ -273,8 +291,11 @@ void control_events_applied(struct control_events *events)
 
 static void on_more(struct api_request *request, void *arg)
 {
+	struct reader *reader = arg;
+
 	(void)request;
-	(void)arg;
+	if (reader->request != NULL)
+		reader_feed(reader);
 }
 
 static void on_gone(struct api_request *request, void *arg)
@@ -293,9 +314,20 @@ static uint64_t resume_from(const struct control_events *events, const char *las
 	uint32_t life = 0;
 
 	if (sscanf(last, "%8" SCNx32 "-%" SCNu64, &life, &number) != 2 || life != events->life ||
-	    number >= events->next || events->next - number > CONTROL_EVENTS_KEPT)
+	    number >= events->next || events->next - (number + 1) > CONTROL_EVENTS_KEPT)
 		return 0;
 	return number + 1;
+}
+
+/* With the id of the newest event: who comes again with it has missed no more. */
+static void reader_reset(struct reader *reader)
+{
+	const struct control_events *events = reader->events;
+	char                         text[128];
+
+	snprintf(text, sizeof text, "id: %08" PRIx32 "-%" PRIu64 "\nevent: reset\ndata: {\"time\":%" PRId64 "}\n\n",
+	         events->life, events->next - 1, tg_clock_unix_ms() / 1000);
+	reader_say(reader, text);
 }
 
 void control_events_call(struct control_events *events, struct api_request *request, const struct api_call *call)
@@ -310,18 +342,14 @@ void control_events_call(struct control_events *events, struct api_request *requ
 		api_reply_error(request, API_NOT_READY, "too many readers of events", NULL);
 		return;
 	}
-	*reader = (struct reader){ .events = events, .request = request };
+	from = call->last_event_id == NULL ? events->next : resume_from(events, call->last_event_id);
+	*reader = (struct reader){ .events = events, .request = request,
+				   .next = from == 0 ? events->next : from };
 	api_stream_begin(request, "text/event-stream", -1, on_more, on_gone, reader);
 	/* Readers learn at once that they are connected. */
-	reader_send(reader, ":\n\n");
-	if (call->last_event_id == NULL)
-		return;
-	from = resume_from(events, call->last_event_id);
-	if (from == 0) {
-		reader_send(reader, "event: reset\ndata: {}\n\n");
-		return;
-	}
-	for (; from < events->next && reader->request != NULL; from++)
-		if (events->kept[from % CONTROL_EVENTS_KEPT] != NULL)
-			reader_send(reader, events->kept[from % CONTROL_EVENTS_KEPT]);
+	reader_say(reader, ":\n\n");
+	if (from == 0)
+		reader_reset(reader);
+	else
+		reader_feed(reader);
 }

@@ -1,5 +1,5 @@
 /* GET /events: what happens, as server-sent events.  The last CONTROL_EVENTS_KEPT are kept, so that a
- * reader who lost its connection goes on where it was. */
+ * reader who lost its connection goes on where it was.  One that falls further behind is dropped. */
 #ifndef TOLLGATE_DAEMON_CONTROL_EVENTS_H
 #define TOLLGATE_DAEMON_CONTROL_EVENTS_H
 
@@ -12,7 +12,7 @@ struct control_events;
 
 #define CONTROL_EVENTS_KEPT	     10000
 #define CONTROL_EVENTS_READERS	     32
-#define CONTROL_EVENTS_WAITING_BYTES (1U << 20)	/* a reader that is so far behind is dropped */
+#define CONTROL_EVENTS_WAITING_BYTES (64U << 10)	/* more is given to a reader once it took these */
 
 /* NULL when out of memory. */
 struct control_events *control_events_new(struct control *control);
