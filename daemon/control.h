@@ -96,6 +96,8 @@ void control_apply_call(struct control_apply *apply, struct api_request *request
 void control_apply_config(struct control_apply *apply, const char *text, size_t bytes, bool first);
 /* The engine came (back): tell it what is desired. */
 void control_apply_engine(struct control_apply *apply);
+/* The engine is gone: who waits for it does not wait for ever. */
+void control_apply_engine_gone(struct control_apply *apply);
 /* All workers obey what the engine reported for `round`. */
 void control_apply_routed(struct control_apply *apply, uint64_t round, bool complete);
 /* MSG_GO came: say MSG_READY as soon as there is nothing left to bring in force. */

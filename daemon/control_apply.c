@@ -42,6 +42,7 @@ struct apply {
 	bool                 store_meta_only;
 	char                *if_match;	/* NULL: none */
 	struct control_edit  edit;
+	bool                 news;	/* the active document is another by this one */
 	struct timespec      begun;
 	char                 config[DOCUMENT_DIGEST_TEXT];
 	uint64_t             round;
@@ -99,6 +100,8 @@ void control_apply_free(struct control_apply *apply)
 	while (apply->first != NULL) {
 		struct apply *next = apply->first->next;
 
+		if (apply->first->request != NULL)
+			api_reply_error(apply->first->request, API_NOT_READY, "the daemon stops", NULL);
 		apply_free(apply->first);
 		apply->first = next;
 	}
@@ -156,16 +159,16 @@ static void apply_desire(struct control_apply *apply)
 
 	int fd = model_pack(control->active->model, &err);
 
-	if (fd == -1) {
-		tg_log(TG_LOG_ERROR, "cannot hand the document to the engine", "reason=\"%s\"", err.text);
-		return;
-	}
+	/* Nothing would ever come of it; the next life begins with the same document. */
+	if (fd == -1)
+		tg_die("cannot hand the document to the engine: %s", err.text);
 	channel_send_taken(control->engine, MSG_DESIRED, &body, fd);
 }
 
 void control_apply_engine(struct control_apply *apply)
 {
-	evtimer_del(apply->engine_gone);
+	if (apply->control->engine != NULL)
+		evtimer_del(apply->engine_gone);
 	if (!apply->control->has_document)
 		return;
 	apply_desire(apply);
@@ -210,7 +213,7 @@ static void apply_refuse(struct control_apply *apply, enum api_error error, cons
 		}
 		if (faults->count == 0)
 			tg_log(TG_LOG_ERROR, "refused the --config file", "reason=\"%s\"", message);
-		if (a->first)
+		if (a->first && a->state != APPLY_ENGINE && !apply->control->stopping)
 			exit(STATUS_REFUSED);
 	}
 	apply_done(apply);
@@ -233,7 +236,7 @@ static void apply_report(struct control_apply *apply, const struct snapshot *sta
 		error = api_error_print(API_APPLY_INCOMPLETE, message, NULL);
 	report.error = error;
 	text = control_text_report(&report);
-	if (!a->edit.dry_run && !a->edit.diff.equal) {
+	if (a->news) {
 		control_events_applied(control->events);
 		tg_log(TG_LOG_INFO, "applied a document",
 		       "generation=%" PRIu64 " added=%zu changed=%zu removed=%zu failed=%zu ms=%.1f",
@@ -243,7 +246,7 @@ static void apply_report(struct control_apply *apply, const struct snapshot *sta
 	if (a->request != NULL && text == NULL)
 		api_reply_error(a->request, API_INTERNAL, "out of memory", NULL);
 	else if (a->request != NULL)
-		api_reply(a->request, failed > 0 ? 500 : a->edit.created ? 201 : 200, NULL,
+		api_reply(a->request, failed > 0 ? 500 : a->edit.created && a->news ? 201 : 200, NULL,
 		          control->active->etag, text, strlen(text));
 	apply_done(apply);
 }
@@ -269,15 +272,21 @@ static void on_engine_gone(evutil_socket_t fd, short what, void *arg)
 		apply_refuse(apply, API_INTERNAL, "the document is stored, but the engine is down");
 }
 
-static void apply_enforce(struct control_apply *apply)
+void control_apply_engine_gone(struct control_apply *apply)
 {
 	static const struct timeval wait = { .tv_sec = ENGINE_GONE_MOST_MS / 1000 };
 
+	if (apply->first != NULL && apply->first->state == APPLY_ENGINE)
+		evtimer_add(apply->engine_gone, &wait);
+}
+
+static void apply_enforce(struct control_apply *apply)
+{
 	apply->first->state = APPLY_ENGINE;
 	apply_desire(apply);
 	apply->first->round = apply->round;
 	if (apply->control->engine == NULL)
-		evtimer_add(apply->engine_gone, &wait);
+		control_apply_engine_gone(apply);
 }
 
 static void run_store(void *arg)
@@ -308,6 +317,7 @@ static void on_stored(void *arg)
 		control->active = document_hold(a->edit.after);
 		control->generation = a->meta.generation;
 		control->has_document = true;
+		a->news = true;
 	}
 	apply_enforce(apply);
 }
@@ -417,7 +427,8 @@ void control_apply_call(struct control_apply *apply, struct api_request *request
 
 	/* One is being done, the others wait. */
 	if (apply->count > APPLIES_WAITING_MOST || apply->control->stopping) {
-		api_reply_error(request, API_NOT_READY, "too many applies are waiting", NULL);
+		api_reply_error(request, API_NOT_READY,
+		                apply->control->stopping ? "the daemon stops" : "too many applies are waiting", NULL);
 		return;
 	}
 	a = calloc(1, sizeof *a);
@@ -435,6 +446,17 @@ void control_apply_call(struct control_apply *apply, struct api_request *request
 	apply_put(apply, a);
 }
 
+/* The digest of the content that was taken from --config last, though it may still wait for its turn. */
+static const char *config_last(const struct control_apply *apply)
+{
+	const char *last = apply->meta.config;
+
+	for (const struct apply *a = apply->first; a != NULL; a = a->next)
+		if (a->request == NULL)
+			last = a->config;
+	return last;
+}
+
 void control_apply_config(struct control_apply *apply, const char *text, size_t bytes, bool first)
 {
 	const struct api_call call = { .action = API_CONFIG_APPLY, .body = text, .body_bytes = bytes };
@@ -442,7 +464,7 @@ void control_apply_config(struct control_apply *apply, const char *text, size_t 
 	char                  digest[DOCUMENT_DIGEST_TEXT];
 
 	document_digest(text, bytes, digest);
-	if (strcmp(digest, apply->meta.config) == 0)
+	if (strcmp(digest, config_last(apply)) == 0)
 		return;
 	a = calloc(1, sizeof *a);
 	if (a == NULL || control_edit_init(&a->edit, &call) == -1)

@@ -45,11 +45,14 @@ static void on_closed(void *arg)
 	answers--;
 }
 
-/* The database is the thread's: closing is its work too. */
+/* The database is the thread's, as long as there is one: closing is its work too. */
 static void answer_end(struct answer *a)
 {
-	if (a->traffic == NULL || jobs_put(a->control->jobs, run_close, on_closed, a) == -1)
-		on_closed(a);
+	if (a->traffic != NULL && jobs_put(a->control->jobs, run_close, on_closed, a) == 0)
+		return;
+	if (a->control->jobs == NULL)
+		run_close(a);
+	on_closed(a);
 }
 
 static void run_read(void *arg)

@@ -174,7 +174,7 @@ void jobs_free(struct jobs *jobs)
 
 int jobs_put(struct jobs *jobs, jobs_fn *run, jobs_fn *done, void *arg)
 {
-	struct job *job = malloc(sizeof *job);
+	struct job *job = jobs == NULL ? NULL : malloc(sizeof *job);
 	int         result = -1;
 
 	if (job == NULL)

@@ -18,7 +18,7 @@ struct jobs *jobs_new(struct event_base *base, struct tg_error *err);
 /* Waits until all jobs were run and tells of them (done() is called), then ends the thread. */
 void jobs_free(struct jobs *jobs);
 /* `run` is called in the thread, then `done` from the loop.  What `arg` points at is the job's between
- * the two.  -1 when the queue is full or memory is out: neither is called. */
+ * the two.  -1 when the queue is full, memory is out or `jobs` is NULL: neither is called. */
 int jobs_put(struct jobs *jobs, jobs_fn *run, jobs_fn *done, void *arg);
 
 #endif

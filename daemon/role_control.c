@@ -85,6 +85,7 @@ static void on_engine_closed(struct channel *channel, void *arg)
 	if (control->engine != channel)
 		return;
 	control->engine = NULL;
+	control_apply_engine_gone(control->apply);
 	control_looks_forget(control->looks);
 	control_routes_engine_gone(control->routes);
 	control_api_engine_gone(control->api);
@@ -211,11 +212,19 @@ static const struct {
 	[MSG_FILE_API_CLIENT_CA] = { "--api-client-ca", PEM_BYTES_MOST },
 };
 
-/* At the start nothing goes on without what an option names; later the old content stays. */
+/* The daemon starts: what an option names must be good.  After a fault of this process a file that SIGHUP
+ * brought may be bad, which must not keep it from coming back. */
+static bool starts(const struct control *control)
+{
+	return !control->ready && !control->role->start.again;
+}
+
+/* At the start nothing goes on without what an option names; later the old content stays.  But without
+ * certificate the API would be plain. */
 static void file_refuse(const struct control *control, uint32_t kind, const char *reason)
 {
 	tg_log(TG_LOG_ERROR, "refused the content of a file", "option=%s reason=\"%s\"", files[kind].option, reason);
-	if (!control->ready)
+	if (starts(control) || (!control->ready && kind == MSG_FILE_API_CERT))
 		exit(STATUS_REFUSED);
 }
 
@@ -292,7 +301,7 @@ static void control_go(struct control *control)
 	if (first && control->engine != NULL)
 		control_apply_engine(control->apply);
 	if (control->config.text != NULL)
-		control_apply_config(control->apply, control->config.text, control->config.bytes, !control->ready);
+		control_apply_config(control->apply, control->config.text, control->config.bytes, starts(control));
 	file_forget(&control->config);
 	control_apply_go(control->apply);
 }
@@ -328,8 +337,11 @@ static void on_supervisor_closed(struct channel *channel, void *arg)
 
 static void control_free(struct control *control)
 {
-	/* First: what the thread still does ends in calls to all the others. */
-	jobs_free(control->jobs);
+	struct jobs *jobs = control->jobs;
+
+	/* First: what the thread still does ends in calls to all the others, who may have no more done. */
+	control->jobs = NULL;
+	jobs_free(jobs);
 	control_api_free(control->api);
 	control_events_free(control->events);
 	control_looks_free(control->looks);

@@ -78,7 +78,7 @@ static void send_start(struct process *p)
 		     /* Rounded up, so that a limit never becomes 0, which is none. */
 		     .source_connections = o->source_connections / o->workers +
 			     (o->source_connections % o->workers != 0),
-		     .has_config = o->config != NULL,
+		     .again = p->ever_ready,
 		     .sample_interval_ms = o->sample_interval_ms,
 		     .retention_s = o->retention_ms / 1000,
 		     .rollup_retention_s = o->rollup_retention_ms / 1000,

@@ -150,6 +150,12 @@ void control_engine_dies(void)
 	engine = -1;
 }
 
+void control_worker_dies(void)
+{
+	close(worker);
+	worker = -1;
+}
+
 void control_engine_again(void)
 {
 	channel_to(MSG_ROLE_ENGINE, &engine);
@@ -292,7 +298,8 @@ void control_end(const struct snapshot *last)
 	}
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	close(supervisor);
-	close(worker);
+	if (worker != -1)
+		close(worker);
 	if (engine != -1)
 		close(engine);
 	ck_assert_int_eq(chdir("/"), 0);

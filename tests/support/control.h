@@ -24,6 +24,8 @@ int control_worker(void);
 /* Closes the engine's end and waits until control has seen it; control_engine_again() makes a new one. */
 void control_engine_dies(void);
 void control_engine_again(void);
+/* From here on there is none who must obey. */
+void control_worker_dies(void);
 
 /* Sends a message; `fd` -1: none, else it is closed here. */
 void control_tell(int end, enum msg_type type, const void *body, int fd);
