@@ -20,4 +20,4 @@ def until(check, what, seconds=15):
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not in {seconds * SLOW:.0f} s: {what} (last: {last!r})")
-        time.sleep(0.02)
+        time.sleep(0.02 * SLOW)
