@@ -131,8 +131,8 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
 	engine_watch_network(e, n);
 }
 
-/* Reads and plans.  false: it failed, or there is nothing to do (it is settled then), or it cannot be read yet
- * and stays suspect. */
+/* Reads and plans.  false: it failed, or there is nothing to do (it is settled then), or it cannot be read
+ * yet and stays suspect. */
 static bool plan_network(struct engine *e, struct engine_network *n, struct state *have)
 {
 	const struct model_network *want = model_find(e->desired->model, n->tenant.port);

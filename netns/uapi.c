@@ -22,22 +22,35 @@
 #define SOCKET_DIR "/var/run/wireguard"
 #define WAIT_MS	   250	/* wireguard-go answers within one, unless the machine is busy */
 
-int uapi_connect(const char *link, pid_t *pid, struct tg_error *err)
+static struct sockaddr_un address_of(const char *link)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
+
+	snprintf(at.sun_path, sizeof at.sun_path, "%s/%s.sock", SOCKET_DIR, link);
+	return at;
+}
+
+void uapi_clear(const char *link)
+{
+	struct sockaddr_un at = address_of(link);
+
+	unlink(at.sun_path);
+}
+
+int uapi_connect(const char *link, pid_t *pid, struct tg_error *err)
+{
+	struct sockaddr_un at = address_of(link);
 	struct timeval     wait = { .tv_usec = WAIT_MS * 1000 };
 	struct ucred       who = { .pid = 0 };
 	socklen_t          size = sizeof who;
 	TG_AUTO_FD         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(at.sun_path, sizeof at.sun_path, "%s/%s.sock", SOCKET_DIR, link);
 	if (fd == -1 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == -1 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) == -1)
 		return tg_fail_sys(err, "cannot open a socket");
 	if (connect(fd, (const struct sockaddr *)&at, sizeof at) == -1) {
-		if (errno == ECONNREFUSED)
-			unlink(at.sun_path);
-		else if (errno != ENOENT)
+		/* Refused: what a killed one left, or one that is just about to listen. */
+		if (errno != ECONNREFUSED && errno != ENOENT)
 			return tg_fail_sys(err, "cannot reach wireguard-go of %s", link);
 		return tg_fail(err, TG_CODE_NOT_FOUND, "no wireguard-go serves %s", link);
 	}

@@ -15,8 +15,10 @@ struct tg_error;
 #define UAPI_ANSWER_MOST (16U << 20)	/* of a device with some 20,000 peers */
 
 /* Connects to the socket of the link of that name and tells who listens there; the caller closes it.
- * NOT_FOUND: nobody does, and a socket file that a killed process left behind is there no more. */
+ * NOT_FOUND: nobody does, or not yet. */
 int uapi_connect(const char *link, pid_t *pid, struct tg_error *err);
+/* Removes what a killed one left of its socket.  A process that listens there cannot be reached afterwards. */
+void uapi_clear(const char *link);
 /* Sends a whole request and reads its answer into *answer (free it; `bytes` without the NUL).  An errno in
  * the answer becomes err->sys. */
 int uapi_ask(int fd, const char *request, size_t bytes, char **answer, size_t *answered,

@@ -77,7 +77,7 @@ static bool is_ours(const struct netns_host *host, const struct tenant *tenant, 
 }
 
 /* In a session of its own and with its own output, so that nothing of ours holds on to it or is held. */
-static int start(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err)
+static int start(const struct netns_host *host, struct tenant *tenant, struct tg_error *err)
 {
 	char               mark[MARK_MOST];
 	char               quiet[] = "LOG_LEVEL=silent";
@@ -115,6 +115,8 @@ static int start(const struct netns_host *host, const struct tenant *tenant, str
 	posix_spawnattr_destroy(&attributes);
 	if (sys != 0)
 		return tg_fail_errno(err, sys, "cannot start %s", path);
+	tenant->pid = pid;
+	tenant->pidfd = pidfd_open(pid, 0);
 	return 0;
 }
 
@@ -140,7 +142,8 @@ static void forget(struct tenant *tenant)
 }
 
 /* No answer is no failure until it has been so for long: in between the loop goes on. */
-static int ask(struct tenant *tenant, int fd, const char *request, size_t bytes, char **answer, struct tg_error *err)
+static int ask(struct tenant *tenant, int fd, const char *request, size_t bytes, char **answer,
+               struct tg_error *err)
 {
 	struct tg_error why = { .sys = 0 };
 	size_t          answered;
@@ -163,7 +166,8 @@ static int ask(struct tenant *tenant, int fd, const char *request, size_t bytes,
 	return -1;
 }
 
-/* It serves our network, but its link is nowhere: its namespace was removed, and it is about to go. */
+/* It serves our network, but its link is nowhere: its namespace was removed, and it is about to go.  Or it was
+ * started and never answered. */
 static void dismiss(struct tenant *tenant, pid_t pid)
 {
 	TG_AUTO_FD pidfd = pidfd_open(pid, 0);
@@ -199,6 +203,8 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 	}
 	if (tenant->started_at_ms != 0 && now - tenant->started_at_ms > START_MS) {
 		tenant->started_at_ms = 0;
+		if (tenant->pid != 0)
+			dismiss(tenant, tenant->pid);
 		tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not start for %s", tenant->link);
 		return WIREGUARD_FAILED;
 	}
@@ -215,6 +221,8 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 		return WIREGUARD_FAILED;
 	}
 	forget(tenant);
+	/* Only now: one that starts is refused for a moment too, when its socket has a name already. */
+	uapi_clear(tenant->link);
 	if (start(host, tenant, err) != 0)
 		return WIREGUARD_FAILED;
 	tenant->started_at_ms = now;
@@ -368,11 +376,10 @@ static void userspace_end(const struct netns_host *host, struct tenant *tenant)
 	pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
 	if (ended(pidfd, END_MS))
 		return;
-	/* Its counters are read: nothing is lost.  What it leaves of its socket is cleared away here. */
+	/* Its counters are read: nothing is lost. */
 	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 	ended(pidfd, END_MS);
-	tg_close_at(&fd);
-	fd = uapi_connect(tenant->link, &pid, NULL);
+	uapi_clear(tenant->link);
 }
 
 const struct wireguard wireguard_userspace = {
