@@ -52,7 +52,8 @@ def _peer(line):
 
 def _ask(namespace, device):
     """Three answers of ip(8), that of wg(8), and whether packets are forwarded, asked in one go."""
-    script = (f"ip -json address; echo; ip -json -4 route; echo; ip -json -6 route; echo; wg show {device} dump && "
+    script = ("ip -json address; echo; ip -json -4 route; echo; ip -json -6 route; echo; "
+              f"wg show {device} dump && "
               "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding")
     with linux.inside(namespace):
         done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
@@ -116,6 +117,11 @@ def expected(port, network):
             "persistent_keepalive": peer.get("persistent_keepalive", KEEPALIVE),
         } for key, peer in network.get("peers", {}).items()},
     }
+
+
+def flags(port, prefix="network-"):
+    """Of the network's link."""
+    return _ask(f"{prefix}{port}", f"wg{port}")[0][0][-1]["flags"]
 
 
 def namespaces(prefix="network-"):
