@@ -8,68 +8,22 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/channel.h"
-#include "base/error.h"
 #include "base/fd.h"
 #include "netns/namespace.h"
+#include "tests/support/peer.h"
 
 void test_role_broker(TCase *tc);
 
-#define OWN_NETNS  "/proc/thread-self/ns/net"
-#define FDS_FEW	   48	/* descriptors of a broker that has too few */
-
-/* Another process, as the broker sees it: what it heard last. */
-struct peer {
-	struct channel *channel;
-	struct msg      msg;
-	int             fds[MSG_FDS_MOST];
-	size_t          count;
-	bool            heard, closed;
-};
+#define OWN_NETNS "/proc/thread-self/ns/net"
+#define FDS_FEW	  48	/* descriptors of a broker that has too few */
 
 /* A broker in a process of its own, and namespaces for it. */
-static struct event_base *base;
-static struct peer        supervisor, engine, worker;
-static pid_t              broker;
-static int                tenants[2];
-static uint64_t           cookies[2], home_cookie;
-
-static void drop_fds(struct peer *peer)
-{
-	for (size_t i = 0; i < peer->count; i++)
-		close(peer->fds[i]);
-	peer->count = 0;
-}
-
-static void on_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
-{
-	struct peer *peer = arg;
-
-	(void)channel;
-	drop_fds(peer);
-	peer->msg = *msg;
-	peer->heard = true;
-	for (; peer->count < count; peer->count++)
-		peer->fds[peer->count] = tg_take_fd(&fds[peer->count]);
-}
-
-static void on_closed(struct channel *channel, void *arg)
-{
-	struct peer *peer = arg;
-
-	channel_free(channel);
-	peer->channel = NULL;
-	peer->closed = true;
-}
-
-static void wait_for(const bool *what)
-{
-	while (!*what)
-		ck_assert_int_ne(event_base_loop(base, EVLOOP_ONCE), -1);
-}
+static struct troupe troupe;
+static struct peer   engine, worker;
+static int           tenants[2];
+static uint64_t      cookies[2], home_cookie;
 
 static uint64_t cookie_here(void)
 {
@@ -96,79 +50,47 @@ static void make_namespaces(void)
 	close(home);
 }
 
-static int run_broker(int fd, rlim_t fds_most)
+static int run_broker(int fd)
 {
-	struct rlimit limit = { fds_most, fds_most };
-	struct role   role = { .self = MSG_ROLE_BROKER, .supervisor_fd = fd, .state_dir = -1 };
-	int           status;
+	struct role role = { .self = MSG_ROLE_BROKER, .supervisor_fd = fd, .state_dir = -1 };
+	int         status;
 
-	if (fds_most != 0 && setrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return 99;
 	role.base = event_base_new();
 	status = role_broker(&role);
 	event_base_free(role.base);
 	return status;
 }
 
-/* Gives the broker a channel to `peer`, who is `role`. */
-static void introduce(struct peer *peer, enum msg_role role)
+static int run_poor_broker(int fd)
 {
-	struct msg_channel to = { .role = role };
-	int                ends[2];
+	struct rlimit limit = { FDS_FEW, FDS_FEW };
 
-	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	*peer = (struct peer){ .channel = channel_new(base, ends[0], role, MSG_ROLE_BROKER, on_message,
-		                                      on_closed, peer) };
-	ck_assert_int_eq(channel_send_taken(supervisor.channel, MSG_CHANNEL, &to, ends[1]), 0);
+	return setrlimit(RLIMIT_NOFILE, &limit) == -1 ? 99 : run_broker(fd);
 }
 
-static void begin_with(rlim_t fds_most)
+static void begin_with(troupe_run_fn *run)
 {
 	static const struct msg_none none = { 0 };
-	int                          ends[2];
 
 	make_namespaces();
-	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	broker = fork();
-	if (broker == 0) {
-		close(ends[0]);
-		_exit(run_broker(ends[1], fds_most));
-	}
-	close(ends[1]);
-	base = event_base_new();
-	supervisor = (struct peer){ .channel = channel_new(base, ends[0], MSG_ROLE_SUPERVISOR,
-		                                           MSG_ROLE_BROKER, on_message, on_closed,
-		                                           &supervisor) };
-	introduce(&engine, MSG_ROLE_ENGINE);
-	introduce(&worker, MSG_ROLE_WORKER);
-	channel_send(supervisor.channel, MSG_GO, &none, NULL, 0);
-	wait_for(&supervisor.heard);
-	ck_assert_uint_eq(supervisor.msg.type, MSG_READY);
+	troupe_begin(&troupe, MSG_ROLE_BROKER, run);
+	troupe_introduce(&troupe, &engine, MSG_ROLE_ENGINE);
+	troupe_introduce(&troupe, &worker, MSG_ROLE_WORKER);
+	peer_say(&troupe.supervisor, MSG_GO, &none, -1);
+	peer_wait(&troupe, &troupe.supervisor.heard);
+	ck_assert_uint_eq(troupe.supervisor.msg.type, MSG_READY);
 }
 
 static void begin(void)
 {
-	begin_with(0);
-}
-
-static void expect_exit(void)
-{
-	int status;
-
-	ck_assert_int_eq(waitpid(broker, &status, 0), broker);
-	ck_assert_int_eq(status, 0);
+	begin_with(run_broker);
 }
 
 static void end(void)
 {
-	struct peer *peers[] = { &supervisor, &engine, &worker };
-
-	for (size_t i = 0; i < 3; i++) {
-		drop_fds(peers[i]);
-		channel_free(peers[i]->channel);
-	}
-	expect_exit();
-	event_base_free(base);
+	peer_leave(&engine);
+	peer_leave(&worker);
+	troupe_end(&troupe);
 	close(tenants[0]);
 	close(tenants[1]);
 }
@@ -178,9 +100,8 @@ static int tell_engine(enum msg_type type, uint64_t cookie, int fd)
 {
 	struct msg_netns netns = { .netns_cookie = cookie };
 
-	engine.heard = false;
-	channel_send(engine.channel, type, &netns, &fd, fd == -1 ? 0 : 1);
-	wait_for(&engine.heard);
+	peer_say(&engine, type, &netns, fd);
+	peer_wait(&troupe, &engine.heard);
 	ck_assert_uint_eq(engine.msg.type, MSG_NETNS_DONE);
 	ck_assert_uint_eq(engine.msg.body.netns.netns_cookie, cookie);
 	ck_assert_uint_eq(engine.msg.body.netns.added, type == MSG_NETNS_ADD);
@@ -191,15 +112,14 @@ static void send_want(uint64_t cookie, int family, uint32_t count)
 {
 	struct msg_sockets_wanted want = { cookie, (uint32_t)family, count };
 
-	worker.heard = false;
-	ck_assert_int_eq(channel_send(worker.channel, MSG_SOCKETS_WANTED, &want, NULL, 0), 0);
+	peer_say(&worker, MSG_SOCKETS_WANTED, &want, -1);
 }
 
 /* Returns the broker's errno; what came is in worker.fds, each checked. */
 static int want(uint64_t cookie, int family, uint32_t count)
 {
 	send_want(cookie, family, count);
-	wait_for(&worker.heard);
+	peer_wait(&troupe, &worker.heard);
 	ck_assert_uint_eq(worker.msg.type, MSG_SOCKETS);
 	ck_assert_uint_eq(worker.msg.body.sockets.netns_cookie, cookie);
 	ck_assert_uint_eq(worker.msg.body.sockets.family, (unsigned)family);
@@ -271,10 +191,9 @@ START_TEST(namespaces_outlive_the_engine_and_may_be_told_again)
 {
 	begin();
 	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
-	channel_free(engine.channel);
-	engine.channel = NULL;
+	peer_leave(&engine);
 	ck_assert_int_eq(want(cookies[0], AF_INET, 1), 0);
-	introduce(&engine, MSG_ROLE_ENGINE);
+	troupe_introduce(&troupe, &engine, MSG_ROLE_ENGINE);
 	ck_assert_int_eq(want(cookies[0], AF_INET, 1), 0);
 	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
 	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, cookies[0], -1), 0);
@@ -293,9 +212,9 @@ START_TEST(a_worker_that_asks_for_what_it_may_not_is_cut_off_and_its_successor_i
 	begin();
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
 		send_want(0, wrong[i].family, wrong[i].count);
-		wait_for(&worker.closed);
+		peer_wait(&troupe, &worker.closed);
 		ck_assert(!worker.heard);
-		introduce(&worker, MSG_ROLE_WORKER);
+		troupe_introduce(&troupe, &worker, MSG_ROLE_WORKER);
 		ck_assert_int_eq(want(0, AF_INET, 1), 0);
 	}
 	end();
@@ -307,10 +226,10 @@ START_TEST(a_new_channel_takes_the_place_of_the_old)
 	struct peer next;
 
 	begin();
-	introduce(&next, MSG_ROLE_WORKER);
-	wait_for(&worker.closed);
-	introduce(&worker, MSG_ROLE_WORKER);
-	wait_for(&next.closed);
+	troupe_introduce(&troupe, &next, MSG_ROLE_WORKER);
+	peer_wait(&troupe, &worker.closed);
+	troupe_introduce(&troupe, &worker, MSG_ROLE_WORKER);
+	peer_wait(&troupe, &next.closed);
 	ck_assert_int_eq(want(0, AF_INET, 1), 0);
 	end();
 }
@@ -318,7 +237,7 @@ END_TEST
 
 START_TEST(without_descriptors_there_are_fewer_sockets_and_it_goes_on)
 {
-	begin_with(FDS_FEW);
+	begin_with(run_poor_broker);
 	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
 	for (int round = 0; round < 3; round++) {
 		ck_assert_int_eq(want(cookies[0], AF_INET, MSG_FDS_MOST), EMFILE);
@@ -336,8 +255,8 @@ START_TEST(it_stops_when_told)
 	static const struct msg_none none = { 0 };
 
 	begin();
-	channel_send(supervisor.channel, MSG_STOP, &none, NULL, 0);
-	wait_for(&supervisor.closed);
+	peer_say(&troupe.supervisor, MSG_STOP, &none, -1);
+	peer_wait(&troupe, &troupe.supervisor.closed);
 	end();
 }
 END_TEST
