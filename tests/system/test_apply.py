@@ -310,9 +310,8 @@ def test_the_last_document_is_in_force_after_a_reboot(pair):
     pair.daemon.start()
     pair.daemon.wait_until_healthy()
     assert pair.daemon.api.get("/config").body == config
-    # The gateway does not know where its peers are.  They notice that their session is one of the past
-    # some 20 s after they have asked something.
     for tenant in pair.tenants:
+        tenant.only.greet()
         until(lambda tenant=tenant: pings(tenant.only.name, "10.0.0.1"), "it finds the new tunnel", 60)
     pair.wait_until_whole()
 

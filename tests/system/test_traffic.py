@@ -198,6 +198,7 @@ def test_bytes_of_a_removed_and_returned_peer_are_counted_once(pair):
     del without[str(tenant.port)]["peers"][tenant.only.key.public]
     api.applied(without)
     api.applied(pair.lab.document())
+    tenant.only.greet()
     until(lambda: pings(tenant.only.name, "10.0.0.1"), "the tunnel is back", 30)
     curl(f"https://{tenant.host}/bytes/300000", certificate=tenant.certificate)
     until(lambda: peer_traffic(everything(api), tenant)[0] >= 600_000, "both are recorded")

@@ -107,6 +107,7 @@ class Machine(Host):
         self.key = Key()
         self.addresses = addresses
         self.device = f"m{number}"
+        self.config = lab.directory / f"{name}.conf"
         self.process = None
 
     def connect(self):
@@ -115,16 +116,19 @@ class Machine(Host):
             ip([f"link add {self.device} type wireguard"], self.name)
         else:
             self._start_userspace()
-        config = self.lab.directory / f"{self.name}.conf"
         ranges = ", ".join(self.tenant.ranges)
-        config.write_text(f"[Interface]\nPrivateKey = {self.key.private}\n"
-                          f"[Peer]\nPublicKey = {self.tenant.key.public}\n"
-                          f"Endpoint = {PUBLIC}:{self.tenant.port}\n"
-                          f"AllowedIPs = {ranges}\nPersistentKeepalive = 1\n")
-        wg("setconf", self.device, config, namespace=self.name)
+        self.config.write_text(
+            f"[Interface]\nPrivateKey = {self.key.private}\n"
+            f"[Peer]\nPublicKey = {self.tenant.key.public}\nEndpoint = {PUBLIC}:{self.tenant.port}\n"
+            f"AllowedIPs = {ranges}\nPersistentKeepalive = 1\n")
+        self.greet()
         ip([f"address add {address} dev {self.device}{' nodad' if ':' in address else ''}"
             for address in self.addresses] + [f"link set {self.device} mtu 1420 up"], self.name)
         return self
+
+    def greet(self):
+        """Forgets its session and asks for a new one now: by itself WireGuard waits 15 s for news first."""
+        wg("setconf", self.device, self.config, namespace=self.name)
 
     @property
     def address(self):
