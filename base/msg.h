@@ -40,6 +40,7 @@ enum msg_type {
 			 * `index` is the receiver's to write, who clears it first */
 	MSG_GO,		/* the last of the beginning; after SIGHUP: the last of the new files */
 	MSG_STOP,	/* finish what is under way, then exit 0 */
+	MSG_DOWN,	/* to control: processes that are not ready, when their number changes */
 	/* any role to the supervisor */
 	MSG_READY,	/* control: the first document, if any, is in force */
 	/* control to supervisor */
@@ -136,6 +137,10 @@ struct msg_segment {
 
 struct msg_segment_done {
 	char name[MSG_NAME_MOST];
+};
+
+struct msg_down {
+	uint32_t processes[MSG_ROLES];	/* of each role: not ready */
 };
 
 struct msg_worker {
@@ -240,6 +245,7 @@ struct msg {
 		struct msg_forward        forward;
 		struct msg_segment        segment;
 		struct msg_segment_done   segment_done;
+		struct msg_down           down;
 		struct msg_worker         worker;
 		struct msg_none           none;
 		struct msg_desired        desired;

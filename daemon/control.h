@@ -80,6 +80,7 @@ struct control {
 	bool                   going;		/* MSG_GO came */
 	struct control_listener listeners[CONTROL_LISTENERS];	/* until MSG_GO */
 	size_t                 listeners_count;
+	struct msg_down        down;		/* the supervisor's last word on the others */
 	bool                   ready;		/* MSG_READY was sent */
 	bool                   stopping;
 };

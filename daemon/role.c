@@ -23,6 +23,17 @@ static const struct {
 	{ MSG_ROLE_WORKER, role_worker },
 };
 
+/* libevent would write lines of its own form. */
+static void on_libevent_log(int severity, const char *text)
+{
+	char quoted[512];
+
+	tg_log(severity == EVENT_LOG_ERR    ? TG_LOG_ERROR
+	       : severity == EVENT_LOG_WARN ? TG_LOG_WARN
+					    : TG_LOG_DEBUG,
+	       "libevent has something to say", "reason=%s", tg_quote(quoted, sizeof quoted, text));
+}
+
 static int run(enum msg_role self, role_fn *body)
 {
 	struct role     role = { .self = self, .supervisor_fd = ROLE_SUPERVISOR_FD, .state_dir = -1 };
@@ -31,6 +42,7 @@ static int run(enum msg_role self, role_fn *body)
 	int             fds[MSG_FDS_MOST];
 
 	tg_log_role(msg_role_name(self));
+	event_set_log_callback(on_libevent_log);
 	signal(SIGPIPE, SIG_IGN);
 	/* They had to pass our exec, but no wireguard-go of the engine may keep them open. */
 	if (fcntl(ROLE_SUPERVISOR_FD, F_SETFD, FD_CLOEXEC) == -1 ||

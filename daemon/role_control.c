@@ -285,6 +285,20 @@ static void control_accept(struct control *control)
 	control->listeners_count = 0;
 }
 
+/* --forward came after the stored document was read: nothing was touched by it yet. */
+static void control_check_claims(const struct control *control)
+{
+	struct model_faults faults = { .count = 0 };
+	char                quoted[256];
+
+	control_routes_claimed(control->routes, control->active->model, &faults);
+	if (faults.count == 0)
+		return;
+	tg_log(TG_LOG_ERROR, "refused the stored document", "path=%s reason=\"%s\"",
+	       tg_quote(quoted, sizeof quoted, faults.list[0].path), faults.list[0].text);
+	exit(STATUS_REFUSED);
+}
+
 /* Comes again after each SIGHUP. */
 static void control_go(struct control *control)
 {
@@ -296,8 +310,10 @@ static void control_go(struct control *control)
 	if (first && control_count_go(control->count, &err) == -1)
 		tg_die("cannot take stock of the hosts' counters: %s", err.text);
 	control_accept(control);
-	if (first)
+	if (first) {
+		control_check_claims(control);
 		control_routes_start(control->routes);
+	}
 	if (first && control->engine != NULL)
 		control_apply_engine(control->apply);
 	if (control->config.text != NULL)
@@ -323,6 +339,8 @@ static void on_supervisor_message(struct channel *channel, const struct msg *msg
 		tg_die("too many --forward");
 	else if (msg->type == MSG_SEGMENT)
 		control_count_segment(control->count, &msg->body.segment, tg_take_fd(&fds[0]));
+	else if (msg->type == MSG_DOWN)
+		control->down = msg->body.down;
 	else if (msg->type == MSG_GO)
 		control_go(control);
 	else if (msg->type == MSG_STOP)

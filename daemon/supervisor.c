@@ -62,10 +62,22 @@ static bool all_ready(const struct supervisor *s)
 	return true;
 }
 
+void supervisor_tell_down(struct supervisor *s)
+{
+	struct channel *control = s->processes[SUPERVISOR_CONTROL].channel;
+	struct msg_down body = { { 0 } };
+
+	for (size_t i = 0; i < s->count; i++)
+		body.processes[s->processes[i].role] += !s->processes[i].ready;
+	if (control != NULL)
+		channel_send(control, MSG_DOWN, &body, NULL, 0);
+}
+
 static void tell_state(struct supervisor *s)
 {
 	if (s->phase != PHASE_RUN)
 		return;
+	supervisor_tell_down(s);
 	if (!all_ready(s)) {
 		notify_send("STATUS=waiting for a process to become ready");
 	} else if (s->announced) {

@@ -116,6 +116,7 @@ static void feed_control(struct process *p)
 	struct supervisor    *s = p->supervisor;
 	const struct options *o = s->options;
 
+	supervisor_tell_down(s);
 	send_fd(p, MSG_LISTENER, MSG_LISTENER_API_UNIX, s->api_unix);
 	send_fd(p, MSG_LISTENER, MSG_LISTENER_API_TCP, s->api_tcp);
 	supervisor_send_files(s);

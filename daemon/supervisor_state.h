@@ -88,6 +88,8 @@ void supervisor_send_files(struct supervisor *s);
 /* From the loop, as the channel's callbacks want them. */
 void supervisor_on_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg);
 void supervisor_on_closed(struct channel *channel, void *arg);
+/* Tells control which processes are not ready: it answers for them in GET /health. */
+void supervisor_tell_down(struct supervisor *s);
 /* Arms the process's timer. */
 void supervisor_set_timer(struct process *p, uint64_t after_ms);
 

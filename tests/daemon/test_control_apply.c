@@ -187,6 +187,71 @@ START_TEST(an_apply_outlives_its_engine_and_ends_with_the_next)
 }
 END_TEST
 
+START_TEST(health_answers_for_every_role)
+{
+	static const struct {
+		enum msg_role role;
+		const char   *reason;
+	} roles[] = {
+		{ MSG_ROLE_ENGINE, "the engine is down" },
+		{ MSG_ROLE_BROKER, "the broker is down" },
+		{ MSG_ROLE_WORKER, "a worker is down" },
+	};
+	struct msg_down down = { { 0 } };
+	int             table = -1;
+
+	begin();
+	answer_has(control_ask("GET", "/health", "", ""), "no document is loaded");
+	free(control_applies(DOCUMENT(""), &up, 1, &table));
+	close(table);
+	answer_has(control_ask("GET", "/health", "", ""), "{\"status\":\"ok\"}");
+	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+		down.processes[roles[i].role] = 1;
+		control_tell(control_supervisor(), MSG_DOWN, &down, -1);
+		down.processes[roles[i].role] = 0;
+		answer_has(control_ask("GET", "/health", "", ""), roles[i].reason);
+	}
+	control_tell(control_supervisor(), MSG_DOWN, &down, -1);
+	answer_has(control_ask("GET", "/health", "", ""), "{\"status\":\"ok\"}");
+	control_end(NULL);
+}
+END_TEST
+
+#define CLAIMING DOCUMENT(",'proxy':{'https://*.example.com':['10.0.0.2:443']}")
+
+static void forward_and_go(void)
+{
+	struct msg_forward forward = { .https = 1, .host = "panel.example.com" };
+
+	control_tell(control_supervisor(), MSG_FORWARD, &forward, -1);
+	control_go();
+	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_READY, &(struct msg){ 0 }, NULL);
+}
+
+START_TEST(a_config_file_that_claims_an_operators_host_is_refused)
+{
+	control_start(RARELY_MS);
+	give_config(CLAIMING);
+	forward_and_go();
+}
+END_TEST
+
+/* It was given by --forward after the document was stored: no table can hold both. */
+START_TEST(a_stored_document_that_claims_an_operators_host_is_refused)
+{
+	char *text = document_text(CLAIMING);
+	FILE *file;
+
+	control_home();
+	file = fopen("state.json", "w");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs(text, file), 0);
+	fclose(file);
+	control_start(RARELY_MS);
+	forward_and_go();
+}
+END_TEST
+
 void test_control_apply(TCase *tc)
 {
 	tcase_add_test(tc, a_dry_run_makes_nothing_so_its_answer_is_200);
@@ -194,5 +259,8 @@ void test_control_apply(TCase *tc)
 	tcase_add_test(tc, an_apply_that_waits_at_the_end_leaks_nothing);
 	tcase_add_test(tc, a_traffic_answer_that_is_under_way_at_the_end_is_closed);
 	tcase_add_test(tc, config_goes_back_to_what_it_was_while_another_content_waits);
+	tcase_add_test(tc, health_answers_for_every_role);
+	tcase_add_exit_test(tc, a_config_file_that_claims_an_operators_host_is_refused, 2);
+	tcase_add_exit_test(tc, a_stored_document_that_claims_an_operators_host_is_refused, 2);
 	tcase_add_test(tc, an_apply_outlives_its_engine_and_ends_with_the_next);
 }

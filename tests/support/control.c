@@ -28,6 +28,7 @@
 #define ANSWER_MOST (8U << 20)
 
 static char        home[] = "/tmp/tollgate-control-XXXXXX";
+static bool        at_home;
 static struct role role;
 static pthread_t   thread;
 static int         supervisor = -1, engine = -1, worker = -1;
@@ -88,13 +89,31 @@ static int listener(void)
 	return fd;
 }
 
+/* Also when control ends the process, as it is told to by a bad file. */
+static void home_remove(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof command, "rm -rf %s", home);
+	if (chdir("/") == -1 || system(command) != 0)
+		fprintf(stderr, "cannot remove %s\n", home);
+}
+
+void control_home(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(home));
+	ck_assert_int_eq(atexit(home_remove), 0);
+	ck_assert_int_eq(chdir(home), 0);
+	at_home = true;
+}
+
 void control_start(uint64_t sample_ms)
 {
 	struct msg_listening api = { .kind = MSG_LISTENER_API_UNIX };
 	int                  ends[2];
 
-	ck_assert_ptr_nonnull(mkdtemp(home));
-	ck_assert_int_eq(chdir(home), 0);
+	if (!at_home)
+		control_home();
 	pair(ends);
 	supervisor = ends[0];
 	role = (struct role){ .self = MSG_ROLE_CONTROL, .supervisor_fd = ends[1], .base = event_base_new() };
@@ -302,12 +321,6 @@ void control_end(const struct snapshot *last)
 		close(worker);
 	if (engine != -1)
 		close(engine);
-	ck_assert_int_eq(chdir("/"), 0);
-
-	char command[64];
-
-	snprintf(command, sizeof command, "rm -rf %s", home);
-	ck_assert_int_eq(system(command), 0);
 }
 
 int control_ask(const char *method, const char *path, const char *fields, const char *body)

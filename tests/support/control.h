@@ -11,6 +11,8 @@
 
 /* Begins it with one worker and an engine, up to MSG_GO; samples come each `sample_ms`. */
 void control_begin(uint64_t sample_ms);
+/* Makes its directory, which becomes the working one: for who wants to put something there first. */
+void control_home(void);
 /* The same in parts: between the two the test may send what it likes. */
 void control_start(uint64_t sample_ms);
 void control_go(void);
