@@ -202,6 +202,7 @@ static enum http_step conn_linger(struct http_conn *c)
 	            (c->client.ready & EV_READ) != 0;
 
 	http_conn_detach(c);
+	host_count_bytes(&c->use, http_kept_bytes(&c->in), 0);
 	if (!more || c->client_ended)
 		return http_conn_finish(c, false);
 	http_kept_clear(&c->in);

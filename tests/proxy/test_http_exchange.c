@@ -351,6 +351,23 @@ START_TEST(a_refused_client_gets_its_answer_though_it_sends_on)
 }
 END_TEST
 
+/* Whether it came with the request or later. */
+START_TEST(what_a_client_says_after_its_last_request_is_counted)
+{
+	static const char last[] = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\nsurplus";
+	int               client = ask(last);
+	int               upstream = take();
+
+	web_say(&in, upstream, OK);
+	web_hear(&in, client, text, sizeof(text), "ok");
+	web_say(&in, client, "more");
+	ingress_run(&in, 20);
+	ck_assert_uint_eq(in.slots[7].rx, strlen(last) + 4);
+	close(client);
+	close(upstream);
+}
+END_TEST
+
 /* What either end may say or do, in any order. */
 static const char *const client_says[] = {
 	GET, GET GET,
@@ -473,5 +490,6 @@ void test_http_exchange(TCase *tc)
 	tcase_add_test(tc, an_idle_connection_holds_no_buffer);
 	tcase_add_test(tc, draining_ends_connections_after_their_answer);
 	tcase_add_test(tc, a_refused_client_gets_its_answer_though_it_sends_on);
+	tcase_add_test(tc, what_a_client_says_after_its_last_request_is_counted);
 	tcase_add_loop_test(tc, whatever_both_ends_do_every_connection_ends, 0, 5);
 }
