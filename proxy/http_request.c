@@ -66,9 +66,10 @@ static int proxy_header_send(struct http_conn *c)
 	if (c->use.host->proxy_protocol == 0)
 		return 0;
 	bytes = proxy_protocol_print_of(c->use.host->proxy_protocol, &c->peer, c->client.fd, header);
-	/* A socket that was just made has room for it. */
-	return send(c->upstream.wire.fd, header, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)bytes ? 0
-	                                                                                               : -1;
+	/* A socket that was just made has room for it.  MSG_MORE: in one segment with the request. */
+	if (send(c->upstream.wire.fd, header, bytes, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE) != (ssize_t)bytes)
+		return -1;
+	return 0;
 }
 
 static void on_upstream_done(struct upstream *u, enum upstream_result result)
