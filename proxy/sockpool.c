@@ -357,18 +357,6 @@ void sockpool_answer(struct sockpool *pool, const struct msg_sockets *msg, int *
 	pool_feed_starved(pool);
 }
 
-void sockpool_forget(struct sockpool *pool, uint64_t netns_cookie)
-{
-	static const int families[] = { AF_INET, AF_INET6 };
-
-	for (size_t i = 0; i < 2; i++) {
-		struct net *net = net_find(pool, netns_cookie, families[i]);
-
-		if (net != NULL)
-			net_free(pool, net);
-	}
-}
-
 void sockpool_forget_others(struct sockpool *pool, sockpool_keep_fn *keep, void *arg)
 {
 	for (struct net *net = pool->first, *next; net != NULL; net = next) {

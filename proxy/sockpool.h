@@ -37,9 +37,8 @@ enum sockpool_result sockpool_take(struct sockpool *pool, uint64_t netns_cookie,
 void sockpool_cancel(struct sockpool *pool, void *arg);
 /* The broker's answer.  Takes the descriptors that are of the namespace they are said to be of. */
 void sockpool_answer(struct sockpool *pool, const struct msg_sockets *msg, int *fds, size_t count);
-/* The network is gone: closes its sockets, calls done(-1) for whoever waits, drops late answers. */
-void sockpool_forget(struct sockpool *pool, uint64_t netns_cookie);
-/* Calls keep(cookie) for every network known here and forgets those for which it says false. */
+/* Calls keep(cookie) for every network known here and forgets those for which it says false: closes
+ * their sockets, calls done(-1) for whoever waits, drops late answers. */
 typedef bool sockpool_keep_fn(uint64_t netns_cookie, void *arg);
 void sockpool_forget_others(struct sockpool *pool, sockpool_keep_fn *keep, void *arg);
 /* Closes what lay idle for SOCKPOOL_IDLE_MS; to be called every few seconds. */

@@ -253,6 +253,28 @@ START_TEST(a_double_extension_is_malformed)
 }
 END_TEST
 
+/* As many as a hello may have, all different, the name among them; and one more. */
+START_TEST(a_hello_with_too_many_extensions_is_malformed)
+{
+	uint8_t hello[HELLO_MAX];
+	char    host[SNI_HOST_MOST + 1];
+
+	for (size_t count = 126; count <= 128; count++) {
+		size_t len = hello_make(hello, "shop.example", 4 * (count - 1));
+
+		/* The unknown one becomes many empty ones. */
+		for (size_t i = 0; i < count; i++) {
+			uint8_t *extension = hello + AT_EXTENSION + 4 * i;
+
+			extension[0] = 0xff;
+			extension[1] = (uint8_t)i;
+			extension[2] = extension[3] = 0;
+		}
+		ck_assert_int_eq(read_exact(hello, len, host), count < 128 ? SNI_FOUND : SNI_MALFORMED);
+	}
+}
+END_TEST
+
 START_TEST(a_plain_request_is_told_from_noise)
 {
 	static const char request[] = "GET / HTTP/1.1\r\n\r\n";
@@ -297,6 +319,7 @@ void test_sni(TCase *tc)
 	tcase_add_test(tc, what_breaks_the_rules_is_malformed);
 	tcase_add_test(tc, an_empty_record_is_malformed);
 	tcase_add_test(tc, a_double_extension_is_malformed);
+	tcase_add_test(tc, a_hello_with_too_many_extensions_is_malformed);
 	tcase_add_test(tc, a_plain_request_is_told_from_noise);
 	tcase_add_test(tc, random_bytes_end_in_some_result);
 }

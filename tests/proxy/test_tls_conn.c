@@ -196,6 +196,39 @@ START_TEST(a_plain_request_gets_a_400)
 }
 END_TEST
 
+/* It has two seconds to take the alert in, but not to go on sending. */
+START_TEST(who_sends_on_after_an_alert_is_cut_off)
+{
+	static const char block[16384];
+	int               client;
+
+	begin();
+	client = ingress_connect(&in, port);
+	ingress_send(&in, client, "SSH-2.0-OpenSSH\r\n", 17);
+	expect(client, DECODE_ERROR, 7);
+	for (int i = 0; i < 3; i++)
+		ingress_send(&in, client, block, sizeof block);
+	ingress_run(&in, 20);
+	ck_assert_uint_eq(in.worker->clients, 1);
+	ingress_send(&in, client, block, sizeof block);
+	ck_assert(ingress_until(&in, nobody_left, NULL));
+	close(client);
+
+	tg_clock_fake(tg_clock_ms(), 0);
+	client = ingress_connect(&in, port);
+	ingress_send(&in, client, "SSH-2.0-OpenSSH\r\n", 17);
+	expect(client, DECODE_ERROR, 7);
+	tg_clock_fake(tg_clock_ms() + 1999, 0);
+	timers_run(in.worker->timers);
+	ck_assert_uint_eq(in.worker->clients, 1);
+	tg_clock_fake(tg_clock_ms() + 1, 0);
+	timers_run(in.worker->timers);
+	ck_assert_uint_eq(in.worker->clients, 0);
+	close(client);
+	end();
+}
+END_TEST
+
 START_TEST(half_a_hello_and_the_end_is_a_decode_error)
 {
 	int client;
@@ -248,6 +281,13 @@ START_TEST(a_byte_a_second_is_cut_after_ten_seconds)
 }
 END_TEST
 
+static bool keep_none(uint64_t cookie, void *arg)
+{
+	(void)cookie;
+	(void)arg;
+	return false;
+}
+
 START_TEST(without_an_upstream_it_is_an_internal_error)
 {
 	begin();
@@ -255,7 +295,7 @@ START_TEST(without_an_upstream_it_is_an_internal_error)
 	ingress_routes(&in, &host, 1);
 	refused(hello, hello_bytes, INTERNAL_ERROR, 7);
 	in.refusal = 2;
-	sockpool_forget(in.worker->sockets, in.cookie);
+	sockpool_forget_others(in.worker->sockets, keep_none, NULL);
 	refused(hello, hello_bytes, INTERNAL_ERROR, 7);
 	host.netns_cookie = host.network_id = 0;	/* its network is not up */
 	ingress_routes(&in, &host, 1);
@@ -477,6 +517,7 @@ void test_tls_conn(TCase *tc)
 	tcase_add_test(tc, what_is_not_tls_is_a_decode_error);
 	tcase_add_test(tc, a_hello_over_16_kib_is_a_decode_error);
 	tcase_add_test(tc, a_plain_request_gets_a_400);
+	tcase_add_test(tc, who_sends_on_after_an_alert_is_cut_off);
 	tcase_add_test(tc, half_a_hello_and_the_end_is_a_decode_error);
 	tcase_add_test(tc, a_client_that_says_nothing_leaves_no_trace);
 	tcase_add_test(tc, a_byte_a_second_is_cut_after_ten_seconds);
