@@ -46,7 +46,7 @@ struct api_call {
 	const char     *if_match;	/* NULL: none; else the value as sent */
 	const char     *if_none_match;
 	const char     *last_event_id;
-	const char     *body;		/* not NUL-terminated */
+	const char     *body;		/* not NUL-terminated; this one is there until the answer */
 	size_t          body_bytes;
 	enum api_accept accept;
 	/* of /traffic */

@@ -97,6 +97,9 @@ void body_clear(struct body *body, unsigned *big_bodies)
 {
 	if (body->big)
 		--*big_bodies;
+	/* It may hold a tenant's private keys. */
+	if (body->bytes != NULL)
+		explicit_bzero(body->bytes, body->have);
 	free(body->bytes);
 	*body = (struct body){ 0 };
 }

@@ -303,14 +303,11 @@ void conn_request(struct conn *conn, struct evhttp_request *evreq)
 	call.body_bytes = conn->body.have;
 
 	/* An answer during the call, which may end the connection, must not pull its texts away. */
-	char *head = conn->head;
-	struct body body = conn->body;
+	TG_AUTO_FREE char *head = conn->head;
 
 	conn->head = NULL;
-	conn->body = (struct body){ 0 };
+	request_keep_body(request, &conn->body);
 	api->options.on_call(request, &call, api->options.arg);
-	free(head);
-	body_clear(&body, &api->big_bodies);
 }
 
 void conn_answered(struct conn *conn)

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 
+#include "api/body.h"
 #include "api/conn.h"
 #include "api/errors.h"
 #include "api/openapi.h"
@@ -20,6 +21,8 @@ struct api_request {
 	struct conn *conn;            /* borrowed; NULL once the client has left */
 	struct evhttp_request *evreq; /* evhttp's; NULL with conn */
 	struct event *turn;           /* calls `more` or `gone` from the loop */
+	struct body body;
+	unsigned *big_bodies;         /* the API's; borrowed */
 	bool head;
 	bool streams;
 	bool gone_told;
@@ -36,7 +39,8 @@ struct api_request *request_new(struct conn *conn, struct evhttp_request *evreq,
 
 	if (request == NULL)
 		return NULL;
-	*request = (struct api_request){ .conn = conn, .evreq = evreq, .head = head };
+	*request = (struct api_request){ .conn = conn, .evreq = evreq, .head = head,
+		                         .big_bodies = &conn->listener->api->big_bodies };
 	request->turn = event_new(conn->listener->api->base, -1, 0, on_turn, request);
 	if (request->turn == NULL) {
 		free(request);
@@ -48,7 +52,14 @@ struct api_request *request_new(struct conn *conn, struct evhttp_request *evreq,
 static void request_free(struct api_request *request)
 {
 	event_free(request->turn);
+	body_clear(&request->body, request->big_bodies);
 	free(request);
+}
+
+void request_keep_body(struct api_request *request, struct body *body)
+{
+	request->body = *body;
+	*body = (struct body){ 0 };
 }
 
 static void tell_gone(struct api_request *request)

@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 
+struct body;
 struct conn;
 struct evhttp_request;
 
@@ -13,6 +14,8 @@ struct evhttp_request;
 
 /* NULL when out of memory. */
 struct api_request *request_new(struct conn *conn, struct evhttp_request *evreq, bool head);
+/* Takes the body, which goes with the answer: what is being applied counts as large as what comes. */
+void request_keep_body(struct api_request *request, struct body *body);
 /* Its client has left, or its connection is being closed. */
 void request_left(struct api_request *request);
 /* Answers with a status that is not of the interface (501 …).  `allow` may be NULL. */

@@ -434,13 +434,12 @@ void control_apply_call(struct control_apply *apply, struct api_request *request
 	a = calloc(1, sizeof *a);
 	if (a != NULL)
 		a->if_match = call->if_match != NULL ? strdup(call->if_match) : NULL;
-	if (a == NULL || (call->if_match != NULL && a->if_match == NULL) ||
-	    control_edit_init(&a->edit, call) == -1) {
-		if (a != NULL)
-			apply_free(a);
+	if (a == NULL || (call->if_match != NULL && a->if_match == NULL)) {
+		free(a);
 		api_reply_error(request, API_NOT_READY, "out of memory", NULL);
 		return;
 	}
+	control_edit_init(&a->edit, call);
 	a->control = apply->control;
 	a->request = request;
 	apply_put(apply, a);
@@ -467,7 +466,10 @@ void control_apply_config(struct control_apply *apply, const char *text, size_t 
 	if (strcmp(digest, config_last(apply)) == 0)
 		return;
 	a = calloc(1, sizeof *a);
-	if (a == NULL || control_edit_init(&a->edit, &call) == -1)
+	if (a == NULL)
+		tg_die("out of memory");
+	control_edit_init(&a->edit, &call);
+	if (control_edit_own(&a->edit) == -1)
 		tg_die("out of memory");
 	memcpy(a->config, digest, sizeof digest);
 	a->control = apply->control;

@@ -11,26 +11,32 @@
 #include "base/json.h"
 #include "daemon/document.h"
 
-int control_edit_init(struct control_edit *edit, const struct api_call *call)
+void control_edit_init(struct control_edit *edit, const struct api_call *call)
 {
 	edit->action = (int)call->action;
 	edit->dry_run = call->dry_run;
 	edit->port = call->port;
 	edit->peer = call->peer;
+	edit->body = call->body != NULL ? call->body : "";
 	edit->body_bytes = call->body_bytes;
-	edit->body = malloc(call->body_bytes + 1);
-	if (edit->body == NULL)
+}
+
+int control_edit_own(struct control_edit *edit)
+{
+	edit->own_body = malloc(edit->body_bytes + 1);
+	if (edit->own_body == NULL)
 		return -1;
-	if (call->body_bytes > 0)
-		memcpy(edit->body, call->body, call->body_bytes);
+	if (edit->body_bytes > 0)
+		memcpy(edit->own_body, edit->body, edit->body_bytes);
+	edit->body = edit->own_body;
 	return 0;
 }
 
 void control_edit_clear(struct control_edit *edit)
 {
-	if (edit->body != NULL)
-		explicit_bzero(edit->body, edit->body_bytes);
-	free(edit->body);
+	if (edit->own_body != NULL)
+		explicit_bzero(edit->own_body, edit->body_bytes);
+	free(edit->own_body);
 	document_drop(edit->before);
 	document_drop(edit->after);
 	model_diff_clear(&edit->diff);

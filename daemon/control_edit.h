@@ -27,8 +27,9 @@ struct control_edit {
 	bool            dry_run;
 	uint16_t        port;
 	struct tg_key   peer;
-	char           *body;
+	const char     *body;		/* borrowed from the request, or `own_body` */
 	size_t          body_bytes;
+	char           *own_body;
 	struct document *before;	/* held: set before control_edit_run() */
 	/* the outcome */
 	enum control_edit_result result;
@@ -39,8 +40,10 @@ struct control_edit {
 	struct model_faults      warnings;
 };
 
-/* Copies what it needs of `call`.  -1: out of memory; clear it all the same. */
-int control_edit_init(struct control_edit *edit, const struct api_call *call);
+/* Takes what it needs of `call`; its body is borrowed until the request is answered. */
+void control_edit_init(struct control_edit *edit, const struct api_call *call);
+/* Goes on with a copy of the body.  -1: out of memory. */
+int control_edit_own(struct control_edit *edit);
 void control_edit_run(struct control_edit *edit);
 /* From the loop, when the thread is through. */
 void control_edit_clear(struct control_edit *edit);

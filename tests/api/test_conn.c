@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "api/server.h"
 #include "tests/support/api_server.h"
 
 void test_conn(TCase *tc);
@@ -325,6 +326,37 @@ START_TEST(an_answer_to_who_has_left_goes_nowhere)
 }
 END_TEST
 
+/* Else a queue of applies would hold as many large bodies as there are places in it. */
+START_TEST(a_large_body_keeps_its_place_until_the_answer)
+{
+	static const char head[] = "POST /api/v1/apply HTTP/1.1\r\n" API_SERVER_ADMIN "Content-Length: 1100000\r\n\r\n";
+	static char       body[1100000];
+	struct api_server_client others[2];
+
+	memset(body, ' ', sizeof(body));
+	server.hold = true;
+	server.api->limits.big_bodies = 1;
+	api_server_say(&client, head);
+	api_server_write(&client, body, sizeof(body));
+	api_server_run(&server, 50);
+	ck_assert_ptr_nonnull(server.held);
+	ck_assert_uint_eq(server.body_bytes, sizeof(body));
+
+	api_server_ask(&server, &others[0], head);
+	ck_assert(strstr(others[0].got, "HTTP/1.1 503 ") == others[0].got);
+	ck_assert_ptr_nonnull(strstr(others[0].got, "Retry-After: "));
+
+	server.hold = false;
+	api_reply(server.held, 200, NULL, NULL, "{}", 2);
+	api_server_connect(&server, &others[1], false);
+	api_server_say(&others[1], head);
+	api_server_write(&others[1], body, sizeof(body));
+	ck_assert(api_server_until(&others[1], "HTTP/1.1 200 ", 1));
+	api_server_leave(&others[0]);
+	api_server_leave(&others[1]);
+}
+END_TEST
+
 START_TEST(on_the_unix_socket_everybody_is_admin)
 {
 	struct api_server_client local;
@@ -378,6 +410,7 @@ void test_conn(TCase *tc)
 	tcase_add_test(tc, a_body_that_stops_coming_is_given_up);
 	tcase_add_test(tc, a_client_that_leaves_early_leaves_nothing);
 	tcase_add_test(tc, an_answer_to_who_has_left_goes_nowhere);
+	tcase_add_test(tc, a_large_body_keeps_its_place_until_the_answer);
 	tcase_add_test(tc, on_the_unix_socket_everybody_is_admin);
 	tcase_add_test(tc, a_read_token_sees_no_secrets);
 	tcase_add_test(tc, health_is_open_to_all);
