@@ -167,7 +167,7 @@ def test_health_says_503_until_there_is_a_document(daemon):
     daemon.start()
     assert daemon.api.get("/health").status == 503
     daemon.api.applied({})
-    assert daemon.api.get("/health").json == {"status": "ok"}
+    until(lambda: daemon.api.get("/health").json == {"status": "ok"}, "all is well")
 
 
 def test_a_config_file_is_applied_at_start_and_only_when_it_changed(daemon, directory):
