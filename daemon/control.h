@@ -19,6 +19,7 @@ struct control_apply;
 struct control_count;
 struct control_events;
 struct control_looks;
+struct control_metrics;
 struct control_routes;
 struct document;
 struct event_base;
@@ -44,6 +45,13 @@ static inline enum control_look control_look_who(uint64_t id)
 }
 
 /* The content of a file between its message and MSG_GO: only then did all come. */
+#define CONTROL_CONNECTED_S 180	/* without a handshake: not connected any more */
+
+static inline bool control_peer_connected(const struct snapshot_peer *peer, int64_t now_unix_s)
+{
+	return peer->handshake_unix_s > 0 && now_unix_s - peer->handshake_unix_s < CONTROL_CONNECTED_S;
+}
+
 struct control_file {
 	char  *text;
 	size_t bytes;
@@ -72,6 +80,7 @@ struct control {
 	struct control_api    *api;
 	struct control_events *events;
 	struct control_looks  *looks;
+	struct control_metrics *metrics;
 	struct document       *active;		/* the empty one as long as there is none */
 	bool                   has_document;	/* was ever applied: else nothing is removed */
 	uint64_t               generation;	/* of the active document */

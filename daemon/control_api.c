@@ -11,6 +11,7 @@
 #include "daemon/control.h"
 #include "daemon/control_etag.h"
 #include "daemon/control_events.h"
+#include "daemon/control_metrics.h"
 #include "daemon/control_traffic.h"
 #include "daemon/document.h"
 #include "daemon/jobs.h"
@@ -221,34 +222,14 @@ static void call_health(struct control *control, struct api_request *request, co
 
 static void call_metrics(struct control *control, struct api_request *request)
 {
-	const struct snapshot *state = control_routes_state(control->routes);
-	size_t                 failed = control_text_failed(state);
-	unsigned               workers = 0;
-	char                   text[2048];
-	int                    len;
+	size_t             bytes = 0;
+	TG_AUTO_FREE char *text = control_metrics_text(control->metrics, control, health_fault(control) == NULL,
+	                                               &bytes);
 
-	for (uint32_t i = 0; i < control->role->start.workers; i++)
-		workers += control->workers[i] != NULL;
-	len = snprintf(text, sizeof text,
-	               "# HELP tollgate_healthy Whether every role runs, a document is in force and traffic is recorded.\n"
-	               "# TYPE tollgate_healthy gauge\n"
-	               "tollgate_healthy %d\n"
-	               "# HELP tollgate_config_generation Generation of the active document.\n"
-	               "# TYPE tollgate_config_generation gauge\n"
-	               "tollgate_config_generation %" PRIu64 "\n"
-	               "# HELP tollgate_networks Networks of the active document by state.\n"
-	               "# TYPE tollgate_networks gauge\n"
-	               "tollgate_networks{state=\"up\"} %zu\n"
-	               "tollgate_networks{state=\"failed\"} %zu\n"
-	               "# HELP tollgate_peers Peers in the active document.\n"
-	               "# TYPE tollgate_peers gauge\n"
-	               "tollgate_peers %zu\n"
-	               "# HELP tollgate_workers Proxy processes that run.\n"
-	               "# TYPE tollgate_workers gauge\n"
-	               "tollgate_workers %u\n",
-	               health_fault(control) == NULL, control->generation, state->networks_count - failed, failed,
-	               control->active->model->peers_count, workers);
-	api_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, text, (size_t)len);
+	if (text == NULL)
+		api_reply_error(request, API_NOT_READY, "out of memory", NULL);
+	else
+		api_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, text, bytes);
 }
 
 void control_api_call(struct api_request *request, const struct api_call *call, void *arg)

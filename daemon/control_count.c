@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/control.h"
+#include "daemon/control_metrics.h"
 #include "daemon/jobs.h"
 #include "daemon/role.h"
 #include "daemon/slots.h"
@@ -374,6 +375,7 @@ static void on_stored(void *arg)
 
 	count->busy = false;
 	count_result(count, entry);
+	control_metrics_sample(count->control->metrics, entry->stored == 0);
 	if (entry->stored == 0) {
 		slots_committed(control_routes_slots(entry->control->routes));
 		segments_drop(count, entry);
@@ -413,6 +415,7 @@ static void count_store(struct control_count *count, const struct snapshot *snap
 undo_entry:
 	tg_log(TG_LOG_ERROR, "a sample is left out: no memory or too much is waiting", NULL);
 	count->failed = true;
+	control_metrics_sample(count->control->metrics, false);
 	entry_free(entry);
 	count_finish(count);
 }

@@ -17,7 +17,6 @@
 #include "daemon/control.h"
 #include "daemon/role.h"
 
-#define CONNECTED_S 180
 #define BEAT_S	    15	/* a comment, so that a reader who left is noticed */
 #define LOOK_S	    5	/* peers are looked at so often, also when samples are rarer */
 
@@ -50,6 +49,7 @@ struct control_events {
 	struct reader   readers[CONTROL_EVENTS_READERS];
 	struct event   *beat, *look;
 	bool            begun;		/* there was a snapshot */
+	int64_t         start_unix_s;	/* what was connected before is no news */
 };
 
 static void reader_end(struct reader *reader, bool whole)
@@ -118,6 +118,7 @@ struct control_events *control_events_new(struct control *control)
 		return NULL;
 	events->control = control;
 	events->next = 1;
+	events->start_unix_s = tg_clock_unix_ms() / 1000;
 	if (getrandom(&events->life, sizeof events->life, 0) != (ssize_t)sizeof events->life)
 		tg_die("the kernel has no random numbers");
 	events->beat = event_new(control->base, -1, EV_PERSIST, on_beat, events);
@@ -213,8 +214,7 @@ static void peer_look(struct control_events *events, const struct snapshot_netwo
 {
 	struct peer_name name;
 	struct peer     *peer;
-	int64_t          age_s = tg_clock_unix_ms() / 1000 - now->handshake_unix_s;
-	bool             connected = now->handshake_unix_s > 0 && age_s < CONNECTED_S;
+	bool             connected = control_peer_connected(now, tg_clock_unix_ms() / 1000);
 	bool             moved;
 
 	memset(&name, 0, sizeof name);
@@ -233,7 +233,7 @@ static void peer_look(struct control_events *events, const struct snapshot_netwo
 	peer->port = network->port;
 	peer->endpoint = now->endpoint;
 	peer->seen = true;
-	if (events->begun && connected && !peer->connected)
+	if ((events->begun || now->handshake_unix_s > events->start_unix_s) && connected && !peer->connected)
 		emit_peer(events, "peer-connected", peer, NULL);
 	else if (events->begun && connected && moved)
 		emit_peer(events, "peer-endpoint", peer, NULL);

@@ -13,6 +13,7 @@
 #include "base/model.h"
 #include "daemon/control.h"
 #include "daemon/control_events.h"
+#include "daemon/control_metrics.h"
 #include "daemon/document.h"
 #include "daemon/jobs.h"
 #include "daemon/role.h"
@@ -465,6 +466,7 @@ void control_routes_networks(struct control_routes *routes, const struct msg_net
 		tg_die("the engine's report cannot be taken up: %s", err.text);
 	}
 	control_events_networks(routes->control->events, &routes->state, &state);
+	control_metrics_repaired(routes->control->metrics, body->repaired);
 	snapshot_clear(&routes->state);
 	routes->state = state;
 	routes->reports[routes->reports_count++] =

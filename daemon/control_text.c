@@ -11,8 +11,6 @@
 #include "daemon/document.h"
 #include "daemon/role.h"
 
-#define CONNECTED_S 180	/* no handshake for so long: not connected */
-
 /* Every helper here lets a NULL through, and only the printing at the end says "out of memory": what
  * cJSON could not add is missing, so each addition is checked into one flag. */
 struct printing {
@@ -173,8 +171,7 @@ static cJSON *peer_json(struct printing *p, const struct snapshot *live, const s
 		put(p, object, "latest_handshake", cJSON_CreateNull());
 	put_u64(p, object, "rx", peer->rx);
 	put_u64(p, object, "tx", peer->tx);
-	put(p, object, "connected",
-	    cJSON_CreateBool(peer->handshake_unix_s > 0 && now - peer->handshake_unix_s < CONNECTED_S));
+	put(p, object, "connected", cJSON_CreateBool(control_peer_connected(peer, now)));
 	return object;
 }
 

@@ -18,6 +18,7 @@
 #include "base/model.h"
 #include "daemon/control.h"
 #include "daemon/control_events.h"
+#include "daemon/control_metrics.h"
 #include "daemon/document.h"
 #include "daemon/jobs.h"
 
@@ -52,6 +53,7 @@ static void control_snapshot(struct control *control, uint64_t id, int fd)
 	case CONTROL_LOOK_COUNT:
 		control_count_snapshot(control->count, id, &snapshot);
 		control_events_snapshot(control->events, &snapshot);
+		control_metrics_snapshot(control->metrics, &snapshot);
 		break;
 	case CONTROL_LOOK_API:
 		control_api_snapshot(control->api, id, &snapshot);
@@ -363,6 +365,7 @@ static void control_free(struct control *control)
 	control_api_free(control->api);
 	control_events_free(control->events);
 	control_looks_free(control->looks);
+	control_metrics_free(control->metrics);
 	control_apply_free(control->apply);
 	control_count_free(control->count);
 	control_routes_free(control->routes);
@@ -412,9 +415,10 @@ static void control_open(struct control *control)
 	control->api = control_api_new(control);
 	control->events = control_events_new(control);
 	control->looks = control_looks_new(control);
+	control->metrics = control_metrics_new();
 	if (control->http == NULL || control->apply == NULL || control->routes == NULL ||
 	    control->count == NULL || control->api == NULL || control->events == NULL ||
-	    control->looks == NULL)
+	    control->looks == NULL || control->metrics == NULL)
 		tg_die("out of memory");
 	if (control_count_start(control->count, &err) == -1)
 		tg_die("cannot begin to count: %s", err.text);
