@@ -185,12 +185,11 @@ static void call_config(struct control *control, struct api_request *request, co
 /* NULL: healthy. */
 static const char *health_fault(const struct control *control)
 {
-	if (control->engine == NULL || control->down.processes[MSG_ROLE_ENGINE] > 0)
+	if (control->engine == NULL)
 		return "the engine is down";
+	/* Of the others we know first: an apply is answered while their word to the supervisor is on its way. */
 	if (control->down.processes[MSG_ROLE_BROKER] > 0)
 		return "the broker is down";
-	if (control->down.processes[MSG_ROLE_WORKER] > 0)
-		return "a worker is down";
 	for (uint32_t i = 0; i < control->role->start.workers; i++)
 		if (control->workers[i] == NULL)
 			return "a worker is down";
