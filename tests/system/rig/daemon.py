@@ -153,7 +153,7 @@ class Daemon:
 
     def close(self):
         """Stops what runs, removes the networks, checks that nothing of the daemon is left."""
-        if not self.started:
+        if not self.started or self.process is None:
             return
         print(f"--- {self.log_path}")
         try:
