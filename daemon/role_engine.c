@@ -218,8 +218,12 @@ static void engine_close(struct engine *e)
 	engine_watch_stop(e);
 	free(e->readings);
 	snapshot_clear(&e->looking.snapshot);
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, 1))
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, 1)) {
+		/* Half made: nobody would find it by its socket or its namespace. */
+		if (n->tenant.started_at_ms != 0)
+			e->kernel.wireguard->end(&e->host, &n->tenant);
 		engine_network_free(e, n->tenant.port);
+	}
 	free(e->networks);
 	engine_model_drop(&e->desired);
 	channel_free(e->control);

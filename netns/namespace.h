@@ -45,6 +45,7 @@ struct tenant {
 	bool     port_refused;	/* wireguard-go could not bind its port, whatever it says */
 	uint64_t started_at_ms;	/* wireguard-go, while it is not yet heard of; else 0 */
 	uint64_t deaf_since_ms;	/* wireguard-go, while it does not answer; else 0 */
+	uint64_t refused_since_ms;	/* its port, while another has it; else 0 */
 	struct tg_key private_key, public_key;	/* of the device when it was last read */
 };
 

@@ -27,6 +27,8 @@
  * where its UDP socket stays, and its TUN then moves into the tenant's.  It outlives this process. */
 
 #define START_MS      5000	/* it takes 14 ms to start; after as much as this it never will */
+#define FOUND_MS      1000	/* the same for one whose link is there, but that this process did not start */
+#define REFUSED_MS    2000	/* until who had the port is gone: it may just have been told to end */
 #define DEAF_MS	      5000	/* it answers within one, on a busy machine a little later */
 #define END_MS	      20	/* it ends in 2; the loop must not wait for long */
 #define REQUEST_BYTES 65536
@@ -177,6 +179,20 @@ static void dismiss(struct tenant *tenant, pid_t pid)
 		pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
 }
 
+static enum wireguard_result never_started(struct tenant *tenant, bool link, struct tg_error *err)
+{
+	bool started = tenant->pid != 0;
+
+	tenant->started_at_ms = 0;
+	if (started)
+		dismiss(tenant, tenant->pid);
+	if (link && !started)
+		tg_fail(err, TG_CODE_SYSTEM, "the host has a link %s already", tenant->link);
+	else
+		tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not start for %s", tenant->link);
+	return WIREGUARD_FAILED;
+}
+
 static enum wireguard_result userspace_make(const struct netns_host *host, struct tenant *tenant,
                                             const struct plan *plan, struct tg_error *err)
 {
@@ -201,32 +217,27 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 		*err = why;
 		return WIREGUARD_FAILED;
 	}
-	if (tenant->started_at_ms != 0 && now - tenant->started_at_ms > START_MS) {
-		tenant->started_at_ms = 0;
-		if (tenant->pid != 0)
-			dismiss(tenant, tenant->pid);
-		tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not start for %s", tenant->link);
-		return WIREGUARD_FAILED;
-	}
+	if (tenant->started_at_ms != 0 && now - tenant->started_at_ms > (tenant->pid != 0 ? START_MS : FOUND_MS))
+		return never_started(tenant, link, err);
 	if (fd != -1) {
 		/* Between start and the first link it may answer already: then there is nothing to end. */
 		if (tenant->started_at_ms == 0)
 			dismiss(tenant, pid);
 		return WIREGUARD_WAIT;
 	}
-	if (tenant->started_at_ms != 0)
+	if (tenant->started_at_ms != 0 && (link || tenant->pid != 0))
 		return WIREGUARD_WAIT;
-	if (link) {
-		tg_fail(err, TG_CODE_SYSTEM, "the host has a link %s already", tenant->link);
-		return WIREGUARD_FAILED;
-	}
 	forget(tenant);
+	tenant->started_at_ms = now;
+	/* An engine that was killed may have started it. */
+	if (link)
+		return WIREGUARD_WAIT;
 	/* Only now: one that starts is refused for a moment too, when its socket has a name already. */
 	uapi_clear(tenant->link);
-	if (start(host, tenant, err) != 0)
-		return WIREGUARD_FAILED;
-	tenant->started_at_ms = now;
-	return WIREGUARD_WAIT;
+	if (start(host, tenant, err) == 0)
+		return WIREGUARD_WAIT;
+	tenant->started_at_ms = 0;
+	return WIREGUARD_FAILED;
 }
 
 /* The public key of the device, which the socket does not tell.  It takes 100 µs, so the last is kept. */
@@ -289,6 +300,17 @@ static int change(struct tenant *tenant, const char *request, size_t bytes, stru
 	return ask(tenant, fd, request, bytes, &answer, err);
 }
 
+static int refused(struct tenant *tenant, struct tg_error *err)
+{
+	uint64_t now = tg_clock_ms();
+
+	if (tenant->refused_since_ms == 0)
+		tenant->refused_since_ms = now;
+	if (now - tenant->refused_since_ms < REFUSED_MS)
+		return tg_fail_errno(err, WIREGUARD_SLOW, "UDP port %u is not free yet", (unsigned)tenant->port);
+	return wireguard_port_used(tenant->port, err);
+}
+
 static int userspace_device(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
                             const struct step *step, struct tg_error *err)
 {
@@ -314,9 +336,11 @@ static int userspace_device(const struct netns_host *host, struct tenant *tenant
 	if ((step->flags & STEP_PORT) != 0)
 		tenant->port_refused = failed != 0;
 	if (failed == 0)
+		tenant->refused_since_ms = 0;
+	if (failed == 0)
 		return 0;
 	if (why.sys == EADDRINUSE)
-		return wireguard_port_used(tenant->port, err);
+		return refused(tenant, err);
 	*err = why;
 	return -1;
 }
@@ -363,7 +387,14 @@ static bool ended(int pidfd, int wait_ms)
 /* Waits for the end, since until then it holds the port, and the next document may want that. */
 static void userspace_end(const struct netns_host *host, struct tenant *tenant)
 {
-	pid_t      pid = 0;
+	pid_t pid = 0;
+
+	if (tenant->started_at_ms != 0 && tenant->pid != 0) {
+		dismiss(tenant, tenant->pid);
+		tenant->started_at_ms = 0;
+		return;
+	}
+
 	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, NULL);
 	TG_AUTO_FD pidfd = -1;
 

@@ -35,7 +35,7 @@ struct wireguard {
 	/* STEP_PEER_SET, STEP_RANGES_DROP and STEP_PEER_REMOVE, carried out in order. */
 	int (*peers)(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
 	             const struct step *steps, size_t count, struct tg_error *err);
-	/* The network goes: ends what the removal of its namespace would not. */
+	/* The network goes, or we do while it is being made: ends what the removal of its namespace would not. */
 	void (*end)(const struct netns_host *host, struct tenant *tenant);
 };
 
