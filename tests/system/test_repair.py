@@ -113,6 +113,11 @@ def repairs(daemon):
     return [(int(port), what.split(",")) for port, what in found]
 
 
+def counted(daemon):
+    [number] = re.findall(r"^tollgate_repairs_total (\d+)$", daemon.api.get("/metrics").body.decode(), re.M)
+    return int(number)
+
+
 def greet_again(machine):
     machine.greet()
     until(lambda: pings(machine.name, "10.0.0.1"), f"{machine.name} has its tunnel again", 30)
@@ -162,6 +167,7 @@ def test_each_harm_is_mended_and_logged_and_its_tunnel_works(lab, daemon, tenant
     assert os.stat(f"/run/netns/{INSIDE}").st_ino == inode
     assert daemon.api.get("/health").json == {"status": "ok"}
     assert "network failed" not in daemon.log()
+    until(lambda: counted(daemon) == len(repairs(daemon)) >= len(HARMS), "each is counted")
 
 
 def test_a_deleted_namespace_keeps_sessions_counters_and_connections(lab, daemon, tenants):
