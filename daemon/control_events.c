@@ -255,9 +255,9 @@ void control_events_snapshot(struct control_events *events, const struct snapsho
 	HASH_ITER (hh, events->peers, peer, next) {
 		if (peer->seen)
 			continue;
+		HASH_DEL(events->peers, peer);
 		if (peer->connected)
 			emit_peer(events, "peer-disconnected", peer, "removed");
-		HASH_DEL(events->peers, peer);
 		free(peer);
 	}
 	events->begun = true;
