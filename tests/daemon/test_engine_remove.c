@@ -19,9 +19,9 @@ void test_engine_remove(TCase *tc);
 
 /* An engine whose kernel is a value, in which network 51820 is up with one peer. */
 struct bench {
-	struct engine         engine;
-	struct engine_model   desired;
-	struct engine_network network;
+	struct engine          engine;
+	struct engine_model    desired;
+	struct engine_network *network;	/* the engine's */
 };
 
 static void begin(struct bench *b, const char *document)
@@ -39,14 +39,14 @@ static void begin(struct bench *b, const char *document)
 	b->engine.kernel = fake_kernel_of();
 	b->engine.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
 	ck_assert_ptr_nonnull(b->engine.networks);
-	b->engine.networks[51820] = &b->network;
 	b->engine.at = 1;
-	tenant_init(&b->network.tenant, 51820);
-	b->network.tenant.cookie = 99;
+	b->network = engine_network_get(&b->engine, 51820);
+	b->network->tenant.cookie = 99;
 }
 
 static void end(struct bench *b)
 {
+	engine_network_free(&b->engine, 51820);
 	free(b->engine.readings);
 	free(b->engine.networks);
 	model_free(b->desired.model);
@@ -59,7 +59,7 @@ START_TEST(a_network_to_be_removed_is_read_once)
 
 	begin(&b, OTHER);
 	ck_assert(engine_has_removals(&b.engine));
-	engine_count_moved(&b.engine, &b.network);
+	engine_count_moved(&b.engine, b.network);
 	ck_assert_uint_eq(b.engine.readings_count, 0);
 	ck_assert(engine_down_next(&b.engine));
 	ck_assert(!engine_down_next(&b.engine));
@@ -78,11 +78,11 @@ START_TEST(a_network_whose_key_moves_is_read_before_the_other_begins)
 	struct bench b;
 
 	begin(&b, MOVED);
-	engine_count_moved(&b.engine, &b.network);
+	engine_count_moved(&b.engine, b.network);
 	ck_assert_uint_eq(b.engine.readings_count, 1);
 	ck_assert_uint_eq(b.engine.readings[0].rx, 500);
 	ck_assert(tg_key_equal(&b.engine.readings[0].network, &b.desired.model->networks[0].public_key));
-	engine_count_moved(&b.engine, &b.network);
+	engine_count_moved(&b.engine, b.network);
 	ck_assert(engine_down_next(&b.engine));
 	ck_assert_uint_eq(b.engine.readings_count, 1);
 	end(&b);
@@ -94,7 +94,7 @@ START_TEST(what_the_document_has_is_not_removed)
 	struct bench b;
 
 	begin(&b, HERE);
-	b.network.wanted = true;
+	b.network->wanted = true;
 	ck_assert(!engine_has_removals(&b.engine));
 	ck_assert(!engine_down_next(&b.engine));
 	ck_assert_uint_eq(b.engine.readings_count, 0);
