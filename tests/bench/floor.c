@@ -32,9 +32,11 @@
 #define DIRECTORY    "/run/netns"
 #define OWN_NETNS    "/proc/thread-self/ns/net"
 #define MTU	     1420
-#define PREFIX	     24
+#define PREFIX	     16
+#define IFINDEX	     2	/* the first link that is made in a namespace */
+#define ROUTE_PROTOCOL 116	/* so that they are told from other programs' */
 #define PEERS_MOST   100	/* in one message: one call may not hold a loop for long */
-#define PATH_BYTES   64
+#define PATH_BYTES   96
 #define ANSWER_BYTES 65536
 #define ATTR_HEAD    sizeof(struct nlattr)
 
@@ -308,8 +310,23 @@ static void put_up(struct batch *b, const char *name)
 	put(b, IFLA_IFNAME, name, strlen(name) + 1);
 }
 
-/* The first link that is made in a namespace has the number 2. */
-static void set_up(const struct network *n)
+static void put_route(struct batch *b, const struct network *n, unsigned host)
+{
+	uint32_t      address = address_of(n->port, host);
+	uint32_t      ifindex = IFINDEX;
+	struct rtmsg *route = begin(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof *route);
+
+	route->rtm_family = AF_INET;
+	route->rtm_dst_len = 32;
+	route->rtm_table = RT_TABLE_MAIN;
+	route->rtm_protocol = ROUTE_PROTOCOL;
+	route->rtm_scope = RT_SCOPE_LINK;
+	route->rtm_type = RTN_UNICAST;
+	put(b, RTA_DST, &address, sizeof address);
+	put(b, RTA_OIF, &ifindex, sizeof ifindex);
+}
+
+static void set_up(const struct network *n, unsigned peers)
 {
 	struct batch      b = { .used = 0 };
 	struct ifaddrmsg *head;
@@ -319,10 +336,15 @@ static void set_up(const struct network *n)
 	head = begin(&b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof *head);
 	head->ifa_family = AF_INET;
 	head->ifa_prefixlen = PREFIX;
-	head->ifa_index = 2;
+	head->ifa_index = IFINDEX;
 	put(&b, IFA_LOCAL, &address, sizeof address);
 	put(&b, IFA_ADDRESS, &address, sizeof address);
 	put_up(&b, n->link);
+	for (unsigned i = 0; i < peers; i++) {
+		put_route(&b, n, 2 + i);
+		if (i % PEERS_MOST == PEERS_MOST - 1 && i + 1 < peers)
+			ask(n->route, &b);
+	}
 	ask(n->route, &b);
 }
 
@@ -342,19 +364,27 @@ static void read_device(const struct network *n)
 	ask(n->genl, &b);
 }
 
+static void read_text(const char *path)
+{
+	char text[64];
+	int  fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd == -1 || read(fd, text, sizeof text) == -1)
+		err(1, "%s", path);
+	close(fd);
+}
+
 static void read_sysctls(const struct network *n)
 {
 	if (setns(n->ns, CLONE_NEWNET) == -1)
 		err(1, "setns");
-	for (size_t i = 0; i < SYSCTLS; i++) {
-		char text[64];
-		int  fd = open(sysctls[i][0], O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < SYSCTLS; i++)
+		read_text(sysctls[i][0]);
 
-		if (fd != -1 && read(fd, text, sizeof text) == -1)
-			err(1, "%s", sysctls[i][0]);
-		if (fd != -1)
-			close(fd);
-	}
+	char path[PATH_BYTES];
+
+	snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/send_redirects", n->link);
+	read_text(path);
 	if (setns(home, CLONE_NEWNET) == -1)
 		err(1, "setns");
 }
@@ -439,7 +469,7 @@ int main(int argc, char **argv)
 		make_namespace(&list[i]);
 		make_link(&list[i]);
 		set_device(&list[i], peers);
-		set_up(&list[i]);
+		set_up(&list[i], peers);
 	}
 	printf("{\"make\": %.3f", now_ms() - began);
 	rounds("read", read_network, list, count, times);

@@ -5,7 +5,8 @@ import pathlib
 import re
 
 TRACING = pathlib.Path("/sys/kernel/tracing")
-EPOLL_WAIT, SENDMSG, CLOCK_GETTIME = 232, 46, 228	# x86-64; the last is no call on most machines
+# Of x86-64; the last is no call on most machines.
+EPOLL_WAIT, SENDMSG, RECVMSG, CLOCK_GETTIME = 232, 46, 47, 228
 LINE = re.compile(r"-(\d+)\s+\[\d+\]\s+\S+\s+(\d+\.\d+): (?:sys_(enter|exit)): NR (-?\d+)(?: \(([0-9a-f]+))?")
 
 
@@ -16,6 +17,7 @@ class Turn:
         self.begin = self.end = begin
         self.longest_call = 0.0
         self.sent = []	# (descriptor, when) of each sendmsg
+        self.received = []	# likewise of each recvmsg
 
     @property
     def ms(self):
@@ -64,10 +66,14 @@ class Trace:
                 now = turn[pid]
                 if found[3] == "enter":
                     called[pid] = at
+                    if now is None and call != EPOLL_WAIT:	# it was busy when this began
+                        now = turn[pid] = Turn(at)
                     if now is not None:
                         now.end = at
                         if call == SENDMSG:
                             now.sent.append((int(found[5], 16), at))
+                        if call == RECVMSG:
+                            now.received.append((int(found[5], 16), at))
                         if call == EPOLL_WAIT:
                             self.turns[pid].append(now)
                             turn[pid] = None
