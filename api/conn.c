@@ -303,11 +303,12 @@ void conn_request(struct conn *conn, struct evhttp_request *evreq)
 	call.body_bytes = conn->body.have;
 
 	/* An answer during the call, which may end the connection, must not pull its texts away. */
-	TG_AUTO_FREE char *head = conn->head;
+	char *head = conn->head;
 
 	conn->head = NULL;
 	request_keep_body(request, &conn->body);
 	api->options.on_call(request, &call, api->options.arg);
+	free(head);
 }
 
 void conn_answered(struct conn *conn)

@@ -100,7 +100,8 @@ void control_apply_free(struct control_apply *apply);
 /* Loads the stored document.  -1: it cannot be read or is not valid. */
 int control_apply_load(struct control_apply *apply, struct tg_error *err);
 /* A write of the API: copied, queued, answered later. */
-void control_apply_call(struct control_apply *apply, struct api_request *request, const struct api_call *call);
+void control_apply_call(struct control_apply *apply, struct api_request *request,
+                        const struct api_call *call);
 /* The content of --config, at the start and on SIGHUP: applied when it differs from what was last
  * applied from it.  `first`: a bad one ends the process with status 2. */
 void control_apply_config(struct control_apply *apply, const char *text, size_t bytes, bool first);

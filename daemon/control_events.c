@@ -196,7 +196,8 @@ static cJSON *data_network(uint16_t port, const struct tg_key *network)
 	return data;
 }
 
-static void emit_peer(struct control_events *events, const char *type, const struct peer *peer, const char *reason)
+static void emit_peer(struct control_events *events, const char *type, const struct peer *peer,
+                      const char *reason)
 {
 	cJSON *data = data_network(peer->port, &peer->name.network);
 	char   text[TG_ENDPOINT_TEXT];
@@ -330,7 +331,8 @@ static void reader_reset(struct reader *reader)
 	reader_say(reader, text);
 }
 
-void control_events_call(struct control_events *events, struct api_request *request, const struct api_call *call)
+void control_events_call(struct control_events *events, struct api_request *request,
+                         const struct api_call *call)
 {
 	struct reader *reader = NULL;
 	uint64_t       from;

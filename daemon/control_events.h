@@ -17,7 +17,8 @@ struct control_events;
 /* NULL when out of memory. */
 struct control_events *control_events_new(struct control *control);
 void control_events_free(struct control_events *events);
-void control_events_call(struct control_events *events, struct api_request *request, const struct api_call *call);
+void control_events_call(struct control_events *events, struct api_request *request,
+                         const struct api_call *call);
 /* Compares peers with those of the snapshot before; the first says nothing. */
 void control_events_snapshot(struct control_events *events, const struct snapshot *snapshot);
 /* Compares the networks' states. */

@@ -190,14 +190,16 @@ char *control_metrics_text(struct control_metrics *metrics, const struct control
 		return NULL;
 	head(to, "build_info", "gauge", "The version that runs.");
 	fprintf(to, "tollgate_build_info{version=\"%s\"} 1\n", TOLLGATE_VERSION);
-	one(to, "healthy", "gauge", healthy, "Whether every role runs, a document is in force and traffic is recorded.");
+	one(to, "healthy", "gauge", healthy,
+	    "Whether every role runs, a document is in force and traffic is recorded.");
 	put_processes(to, control);
 	one(to, "config_generation", "gauge", control->generation, "Generation of the active document.");
 	head(to, "networks", "gauge", "Networks of the active document by state.");
 	fprintf(to, "tollgate_networks{state=\"up\"} %zu\ntollgate_networks{state=\"failed\"} %zu\n",
 	        state->networks_count - failed, failed);
 	one(to, "peers", "gauge", model->peers_count, "Peers in the active document.");
-	one(to, "hosts", "gauge", model->hosts_count, "Proxied hosts in the active document, each scheme by itself.");
+	one(to, "hosts", "gauge", model->hosts_count,
+	    "Proxied hosts in the active document, each scheme by itself.");
 	one(to, "workers", "gauge", control->role->start.workers, "Proxy processes that should run.");
 	one(to, "repairs_total", "counter", metrics->repaired, "Networks in which what others broke was mended.");
 	one(to, "samples_total", "counter", metrics->samples, "Samples of the byte counters.");

@@ -416,7 +416,8 @@ static bool table_same(int a, int b)
 	size_t      a_bytes = 0, b_bytes = 0;
 	const void *a_map = a != -1 ? tg_memfd_map(a, 1, SIZE_MAX, &a_bytes, NULL) : NULL;
 	const void *b_map = tg_memfd_map(b, 1, SIZE_MAX, &b_bytes, NULL);
-	bool        same = a_map != NULL && b_map != NULL && a_bytes == b_bytes && memcmp(a_map, b_map, a_bytes) == 0;
+	bool        same = a_map != NULL && b_map != NULL && a_bytes == b_bytes &&
+	            memcmp(a_map, b_map, a_bytes) == 0;
 
 	tg_memfd_unmap(a_map, a_bytes);
 	tg_memfd_unmap(b_map, b_bytes);

@@ -329,7 +329,8 @@ END_TEST
 /* Else a queue of applies would hold as many large bodies as there are places in it. */
 START_TEST(a_large_body_keeps_its_place_until_the_answer)
 {
-	static const char head[] = "POST /api/v1/apply HTTP/1.1\r\n" API_SERVER_ADMIN "Content-Length: 1100000\r\n\r\n";
+	static const char head[] =
+	        "POST /api/v1/apply HTTP/1.1\r\n" API_SERVER_ADMIN "Content-Length: 1100000\r\n\r\n";
 	static char       body[1100000];
 	struct api_server_client others[2];
 

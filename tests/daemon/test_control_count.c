@@ -1,9 +1,11 @@
 #include <check.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "proxy/routes.h"
 #include "tests/support/control.h"
 #include "tests/support/document.h"
@@ -123,8 +125,84 @@ START_TEST(no_slot_changes_hands_while_a_worker_of_an_earlier_daemon_drains)
 }
 END_TEST
 
+static void peer_counts(struct snapshot *snapshot, struct snapshot_peer *peer, uint64_t rx, uint64_t tx)
+{
+	*peer = (struct snapshot_peer){ .rx = rx, .tx = tx };
+	ck_assert(tg_key_read(PUBLIC_2, strlen(PUBLIC_2), &peer->public_key));
+	up.peers_count = 1;
+	*snapshot = (struct snapshot){ .networks = &up, .networks_count = 1, .peers = peer, .peers_count = 1 };
+}
+
+/* What the database has of the peer, once control has ended. */
+static void recorded(int64_t rx, int64_t tx)
+{
+	sqlite3      *db = NULL;
+	sqlite3_stmt *sums = NULL;
+
+	ck_assert_int_eq(sqlite3_open("traffic.db", &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, "SELECT total(rx), total(tx) FROM records", -1, &sums, NULL),
+	                 SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(sums), SQLITE_ROW);
+	ck_assert_int_eq(sqlite3_column_int64(sums, 0), rx);
+	ck_assert_int_eq(sqlite3_column_int64(sums, 1), tx);
+	sqlite3_finalize(sums);
+	sqlite3_close(db);
+}
+
+static void ledger_stores(const struct msg_reading *readings, size_t count)
+{
+	static uint64_t   id;
+	struct tg_part    part = { readings, count * sizeof *readings };
+	struct msg_ledger ledger = { .id = ++id, .count = count };
+	struct tg_error   err;
+	struct msg        msg;
+
+	control_tell(control_engine(), MSG_LEDGER, &ledger, tg_memfd_make("ledger", &part, 1, &err));
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_LEDGER_DONE, &msg, NULL);
+	ck_assert_uint_eq(msg.body.ledger_done.id, id);
+}
+
+/* Samples never come by themselves here: 20 are of the ledger, which is taken in its order, 300 of the last
+ * sample. */
+START_TEST(the_last_sample_is_taken_at_the_end)
+{
+	struct snapshot      last;
+	struct snapshot_peer peer;
+	struct msg_reading   readings[2];
+
+	control_begin(RARELY_MS);
+	ready_comes();
+	control_worker_dies();
+	control_network_up(&up, 51820, PUBLIC_1);
+	peer_counts(&last, &peer, 1500, 170);
+	readings[0] = (struct msg_reading){ .network = up.public_key, .peer = peer.public_key,
+		                            .epoch = up.epoch, .rx = 1000, .tx = 100,
+		                            .kind = MSG_READING_BASELINE };
+	ledger_stores(readings, 1);
+	readings[1] = readings[0];
+	readings[0].rx = 1020;
+	readings[0].kind = MSG_READING_COUNT;
+	readings[1].rx = 1200;
+	ledger_stores(readings, 2);
+	control_end(&last);
+	recorded(320, 70);
+}
+END_TEST
+
+START_TEST(an_engine_that_is_gone_does_not_hold_up_the_end)
+{
+	control_begin(RARELY_MS);
+	ready_comes();
+	control_engine_dies();
+	control_end(NULL);
+	recorded(0, 0);
+}
+END_TEST
+
 void test_control_count(TCase *tc)
 {
+	tcase_add_test(tc, the_last_sample_is_taken_at_the_end);
+	tcase_add_test(tc, an_engine_that_is_gone_does_not_hold_up_the_end);
 	tcase_add_test(tc, a_dead_workers_counters_are_committed_and_then_done);
 	tcase_add_test(tc, a_segment_is_not_done_before_the_supervisor_says_that_it_is_dead);
 	tcase_add_test(tc, a_slot_of_a_removed_host_is_given_to_the_next_one);

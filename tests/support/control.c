@@ -275,7 +275,8 @@ void control_network_up(struct snapshot_network *network, uint16_t port, const c
 	ck_assert(tg_key_read(public_key, strlen(public_key), &network->public_key));
 }
 
-void control_engine_reports(uint64_t seq, uint64_t generation, struct snapshot_network *networks, size_t count)
+void control_engine_reports(uint64_t seq, uint64_t generation, struct snapshot_network *networks,
+                            size_t count)
 {
 	const struct snapshot snapshot = { .networks = networks, .networks_count = count };
 	struct msg_networks   body = { .seq = seq, .generation = generation, .complete = 1 };

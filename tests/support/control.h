@@ -46,7 +46,8 @@ int control_segment(const char *name, uint32_t index, bool live, const struct ms
 /* A network of the document DOCUMENT() of tests/support/document.h that is up, in `state`. */
 void control_network_up(struct snapshot_network *network, uint16_t port, const char *public_key);
 /* Answers as the engine: all of `networks` are as they say. */
-void control_engine_reports(uint64_t seq, uint64_t generation, struct snapshot_network *networks, size_t count);
+void control_engine_reports(uint64_t seq, uint64_t generation, struct snapshot_network *networks,
+                            size_t count);
 /* The worker obeys the table that comes, a descriptor of which is returned. */
 int control_worker_obeys(void);
 /* Posts the document (with ' for "), plays the engine to which `networks` then are so, and the worker, to
