@@ -145,8 +145,14 @@ class Machine(Host):
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                         start_new_session=True)
         log.close()
+
+        def serves():
+            # Each one takes an inotify instance, of which a user has 128 by default.
+            if self.process.poll() is not None:
+                raise RuntimeError((self.lab.directory / f"{self.name}.log").read_text())
+            return listens(f"/run/wireguard/{self.device}.sock")
         # wg(8) removes a socket on which nobody listens yet.
-        until(lambda: listens(f"/run/wireguard/{self.device}.sock"), f"wireguard-go serves {self.device}")
+        until(serves, f"wireguard-go serves {self.device}")
 
     def handshake(self):
         """The time of the last one, 0: never."""
