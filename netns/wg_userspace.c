@@ -26,8 +26,8 @@
 /* WireGuard in a process: wireguard-go, one for each network.  It is started in the host's namespace,
  * where its UDP socket stays, and its TUN then moves into the tenant's.  It outlives this process. */
 
-#define START_MS      5000	/* it takes 14 ms to start; after as much as this it never will */
-#define FOUND_MS      1000	/* the same for one whose link is there, but that this process did not start */
+#define START_MS      30000	/* it takes 14 ms to start, but hundreds may do so at a time */
+#define FOUND_MS      1000	/* for one that ended, or whose link is there and that somebody else started */
 #define REFUSED_MS    2000	/* until who had the port is gone: it may just have been told to end */
 #define DEAF_MS	      5000	/* it answers within one, on a busy machine a little later */
 #define END_MS	      20	/* it ends in 2; the loop must not wait for long */
@@ -55,9 +55,11 @@ static void make_mark(const struct netns_host *host, const struct tenant *tenant
 	snprintf(mark, MARK_MOST, "TOLLGATE_NETNS=%s%u", host->prefix, (unsigned)tenant->port);
 }
 
+enum owner { OWNER_WE, OWNER_OTHER, OWNER_ENDING };
+
 /* Whether the process was started for this network.  The host may have a wireguard-go of somebody else, whose
- * link has the same name. */
-static bool is_ours(const struct netns_host *host, const struct tenant *tenant, pid_t pid)
+ * link has the same name.  One that ends has no environment any more. */
+static enum owner owner_of(const struct netns_host *host, const struct tenant *tenant, pid_t pid)
 {
 	char path[32];
 	char mark[MARK_MOST];
@@ -69,13 +71,15 @@ static bool is_ours(const struct netns_host *host, const struct tenant *tenant, 
 	TG_AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t    bytes = fd == -1 ? -1 : read(fd, text, sizeof text - 1);
 
-	if (bytes <= 0)
-		return false;
+	if (bytes == 0 || (bytes == -1 && (errno == ENOENT || errno == ESRCH)))
+		return OWNER_ENDING;
+	if (bytes == -1)
+		return OWNER_OTHER;
 	text[bytes] = '\0';
 	for (const char *at = text; at < text + bytes; at += strlen(at) + 1)
 		if (strcmp(at, mark) == 0)
-			return true;
-	return false;
+			return OWNER_WE;
+	return OWNER_OTHER;
 }
 
 /* In a session of its own and with its own output, so that nothing of ours holds on to it or is held. */
@@ -168,8 +172,29 @@ static int ask(struct tenant *tenant, int fd, const char *request, size_t bytes,
 	return -1;
 }
 
-/* It serves our network, but its link is nowhere: its namespace was removed, and it is about to go.  Or it was
- * started and never answered. */
+static bool ended(int pidfd, int wait_ms)
+{
+	struct pollfd until = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&until, 1, wait_ms) == 1;
+}
+
+/* We started it, and it lives. */
+static bool starts(const struct tenant *tenant)
+{
+	return tenant->pid != 0 && tenant->pidfd != -1 && !ended(tenant->pidfd, 0);
+}
+
+/* Ends what we started and what has not answered. */
+static void give_up(struct tenant *tenant)
+{
+	tenant->started_at_ms = 0;
+	if (tenant->pidfd != -1)
+		pidfd_send_signal(tenant->pidfd, SIGTERM, NULL, 0);
+	forget(tenant);
+}
+
+/* It serves our network, but its link is nowhere: its namespace was removed, and it is about to go. */
 static void dismiss(struct tenant *tenant, pid_t pid)
 {
 	TG_AUTO_FD pidfd = pidfd_open(pid, 0);
@@ -182,12 +207,14 @@ static void dismiss(struct tenant *tenant, pid_t pid)
 static enum wireguard_result never_started(struct tenant *tenant, bool link, struct tg_error *err)
 {
 	bool started = tenant->pid != 0;
+	bool lives = starts(tenant);
 
-	tenant->started_at_ms = 0;
-	if (started)
-		dismiss(tenant, tenant->pid);
+	give_up(tenant);
 	if (link && !started)
 		tg_fail(err, TG_CODE_SYSTEM, "the host has a link %s already", tenant->link);
+	else if (!lives)	/* each holds an inotify instance, of which a user has 128 by default */
+		tg_fail(err, TG_CODE_SYSTEM,
+		        "wireguard-go ends at its start: see fs.inotify.max_user_instances, perhaps");
 	else
 		tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not start for %s", tenant->link);
 	return WIREGUARD_FAILED;
@@ -202,7 +229,11 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 	TG_AUTO_FD      fd = uapi_connect(tenant->link, &pid, &why);
 	bool            link = link_in_host(host, tenant, NULL) == 0;
 
-	if (fd != -1 && !is_ours(host, tenant, pid)) {
+	enum owner owner = fd != -1 ? owner_of(host, tenant, pid) : OWNER_WE;
+
+	if (owner == OWNER_ENDING)
+		return WIREGUARD_WAIT;
+	if (owner == OWNER_OTHER) {
 		tg_fail(err, TG_CODE_SYSTEM, "another wireguard-go has the name %s", tenant->link);
 		return WIREGUARD_FAILED;
 	}
@@ -217,7 +248,7 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 		*err = why;
 		return WIREGUARD_FAILED;
 	}
-	if (tenant->started_at_ms != 0 && now - tenant->started_at_ms > (tenant->pid != 0 ? START_MS : FOUND_MS))
+	if (tenant->started_at_ms != 0 && now - tenant->started_at_ms > (starts(tenant) ? START_MS : FOUND_MS))
 		return never_started(tenant, link, err);
 	if (fd != -1) {
 		/* Between start and the first link it may answer already: then there is nothing to end. */
@@ -377,28 +408,20 @@ static int userspace_peers(const struct netns_host *host, struct tenant *tenant,
 	return 0;
 }
 
-static bool ended(int pidfd, int wait_ms)
-{
-	struct pollfd until = { .fd = pidfd, .events = POLLIN };
-
-	return poll(&until, 1, wait_ms) == 1;
-}
-
 /* Waits for the end, since until then it holds the port, and the next document may want that. */
 static void userspace_end(const struct netns_host *host, struct tenant *tenant)
 {
 	pid_t pid = 0;
 
 	if (tenant->started_at_ms != 0 && tenant->pid != 0) {
-		dismiss(tenant, tenant->pid);
-		tenant->started_at_ms = 0;
+		give_up(tenant);
 		return;
 	}
 
 	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, NULL);
 	TG_AUTO_FD pidfd = -1;
 
-	if (fd == -1 || !is_ours(host, tenant, pid))
+	if (fd == -1 || owner_of(host, tenant, pid) != OWNER_WE)
 		return;
 	forget(tenant);
 	pidfd = pidfd_open(pid, 0);
