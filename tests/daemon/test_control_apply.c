@@ -242,6 +242,7 @@ START_TEST(a_stored_document_that_claims_an_operators_host_is_refused)
 	ck_assert_ptr_nonnull(file);
 	ck_assert_int_ge(fputs(text, file), 0);
 	fclose(file);
+	free(text);
 	control_start(RARELY_MS);
 	forward_and_go();
 }

@@ -23,7 +23,7 @@
 #include "daemon/role.h"
 #include "tests/support/document.h"
 
-#define PATIENCE_MS 8000
+#define PATIENCE_MS 15000
 #define MOMENT_MS   150
 #define ANSWER_MOST (8U << 20)
 
