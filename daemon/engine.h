@@ -131,8 +131,9 @@ void engine_schedule(struct engine *e, uint64_t in_ms);
 struct engine_model *engine_model_hold(struct engine_model *held);
 void engine_model_drop(struct engine_model **at);
 
-/* engine_networks.c: the first from this port on; NULL when there is none. */
+/* engine_networks.c: the first from this port on, and the one behind another; NULL when there is none. */
 struct engine_network *engine_next(const struct engine *e, uint32_t port);
+struct engine_network *engine_after(const struct engine_network *n);
 struct engine_network *engine_network_get(struct engine *e, uint16_t port);
 void engine_network_free(struct engine *e, uint16_t port);
 void engine_suspect_all(struct engine *e);

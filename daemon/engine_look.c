@@ -143,7 +143,7 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 	/* Between the ledger's word on a re-keyed network and the new key itself no reading is right. */
 	if (!looking->active || e->rekeying || e->control == NULL)
 		return;
-	for (struct engine_network *n = engine_next(e, looking->at); n != NULL; n = engine_next(e, looking->at)) {
+	for (struct engine_network *n = engine_next(e, looking->at); n != NULL; n = engine_after(n)) {
 		looking->at = n->tenant.port + 1U;
 		if (!n->wanted || e->desired == NULL ||
 		    (looking->ask.port != 0 && looking->ask.port != n->tenant.port))
@@ -173,7 +173,7 @@ void engine_announce(struct engine *e, bool complete)
 
 	if (e->control == NULL)
 		return;
-	for (const struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U))
+	for (const struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n))
 		if (n->wanted)
 			add_network(e, &list, n);
 	send_snapshot(e, &list, MSG_NETWORKS, &body);

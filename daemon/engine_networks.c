@@ -24,6 +24,11 @@ struct engine_network *engine_next(const struct engine *e, uint32_t port)
 	return NULL;
 }
 
+struct engine_network *engine_after(const struct engine_network *n)
+{
+	return engine_next(n->engine, n->tenant.port + 1U);
+}
+
 struct engine_network *engine_network_get(struct engine *e, uint16_t port)
 {
 	struct engine_network *n = e->networks[port];
@@ -57,7 +62,7 @@ void engine_network_free(struct engine *e, uint16_t port)
 
 void engine_suspect_all(struct engine *e)
 {
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U))
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n))
 		n->suspect = true;
 }
 
@@ -67,7 +72,8 @@ static void on_listed(uint16_t port, void *arg)
 }
 
 /* Whether the new document wants what the kernel was last equal to. */
-static bool is_settled(const struct engine *e, const struct engine_network *n, const struct model_network *want)
+static bool is_settled(const struct engine *e, const struct engine_network *n,
+                       const struct model_network *want)
 {
 	const struct model *before = n->settled != NULL ? n->settled->model : NULL;
 
@@ -104,7 +110,7 @@ bool engine_enlist(struct engine *e)
 		tg_log(TG_LOG_WARN, err.text, NULL);
 	for (size_t i = 0; i < model->networks_count; i++)
 		engine_network_get(e, model->networks[i].port);
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
 		enlist_one(e, n);
 		changed |= n->changed;
 	}

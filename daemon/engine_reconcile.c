@@ -184,7 +184,7 @@ static void look_some(struct engine *e, uint64_t until_ms)
 {
 	uint64_t now = tg_clock_ms();
 
-	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = engine_after(n)) {
 		e->at = n->tenant.port;
 		if (!n->wanted)
 			engine_count_moved(e, n);
@@ -257,7 +257,7 @@ static struct engine_network *dirty_from(const struct engine *e, uint32_t port, 
                                          uint64_t *wait_until_ms)
 {
 	*wait_until_ms = 0;
-	for (struct engine_network *n = engine_next(e, port); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+	for (struct engine_network *n = engine_next(e, port); n != NULL; n = engine_after(n)) {
 		if (!n->dirty)
 			continue;
 		if (n->wait_until_ms <= now)
@@ -283,7 +283,7 @@ static struct engine_network *next_dirty(struct engine *e, uint64_t now, uint64_
 static void tell_broker(struct engine *e)
 {
 	for (struct engine_network *n = engine_next(e, 1); n != NULL && e->broker != NULL;
-	     n = engine_next(e, n->tenant.port + 1U)) {
+	     n = engine_after(n)) {
 		uint64_t         now = n->wanted ? n->tenant.cookie : 0;
 		struct msg_netns add = { .netns_cookie = now };
 		struct msg_netns gone = { .netns_cookie = n->broker_cookie };
@@ -384,7 +384,7 @@ static void idle(struct engine *e)
 		engine_suspect_all(e);
 		next = e->check_at_ms = now + ENGINE_CHECK_MS;
 	}
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
 		if (!n->wanted)
 			continue;
 		if (n->failed && n->retry_at_ms <= now)

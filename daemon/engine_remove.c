@@ -18,7 +18,7 @@ static struct engine_network *next_removal(const struct engine *e, uint32_t port
 	struct engine_network *n = engine_next(e, port);
 
 	while (n != NULL && n->wanted)
-		n = engine_next(e, n->tenant.port + 1U);
+		n = engine_after(n);
 	return n;
 }
 

@@ -143,7 +143,7 @@ static void on_broker_closed(struct channel *channel, void *arg)
 static void greet_broker(struct engine *e)
 {
 	e->broker_waits = 0;
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_next(e, n->tenant.port + 1U)) {
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
 		if (n->broker_cookie == 0)
 			continue;
 		if (n->broker_cookie != n->tenant.cookie) {

@@ -46,7 +46,7 @@ static bool desire(const char *text)
 /* As if the kernel were equal to the document now. */
 static void settle(void)
 {
-	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_next(&e, n->tenant.port + 1U)) {
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_after(n)) {
 		engine_model_drop(&n->settled);
 		n->settled = engine_model_hold(e.desired);
 		n->up = true;
@@ -63,7 +63,7 @@ START_TEST(a_walk_meets_every_network_once_and_in_order)
 	ck_assert_ptr_null(engine_next(&e, 1));
 	for (size_t i = 0; i < 6; i++)
 		ck_assert_uint_eq(engine_network_get(&e, ports[i])->tenant.port, ports[i]);
-	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_next(&e, n->tenant.port + 1U))
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_after(n))
 		ck_assert_uint_eq(n->tenant.port, sorted[at++]);
 	ck_assert_uint_eq(at, 6);
 	engine_network_free(&e, 64);
