@@ -23,7 +23,7 @@ struct apply_kernel {
 	int (*link_delete)(const struct tenant *tenant, struct tg_error *err);
 	int (*link_rename)(const struct tenant *tenant, struct tg_error *err);
 	/* Steps from STEP_LO_UP on. */
-	int (*links)(const struct tenant *tenant, const struct plan *plan, const struct step *steps,
+	int (*links)(struct tenant *tenant, const struct plan *plan, const struct step *steps,
 	             size_t count, struct tg_error *err);
 	const struct wireguard *wireguard;	/* borrowed; NULL: none works here */
 };

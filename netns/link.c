@@ -360,7 +360,7 @@ static int explain(const struct step *step, const struct plan *plan, int sys, st
 	return tg_fail_errno(err, sys, "cannot change %s", step_name(step->kind));
 }
 
-int link_change(const struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
+int link_change(struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
                 struct tg_error *err)
 {
 	struct netlink_batch batch = { .count = 0 };
@@ -371,6 +371,7 @@ int link_change(const struct tenant *tenant, const struct plan *plan, const stru
 	assert(count <= NETLINK_BATCH_MOST);
 	if (netlink_ask(tenant->route, msg, on_index, &ifindex, err) != 0)
 		return tg_fail_errno(err, err != NULL ? err->sys : 0, "cannot find %s", tenant->link);
+	tenant->ifindex = ifindex;
 	for (size_t i = 0; i < count; i++)
 		netlink_batch_add(&batch, change_message(tenant, plan, &steps[i], ifindex),
 		                  fine_refusal(steps[i].kind));

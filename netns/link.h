@@ -39,8 +39,8 @@ int link_probe(const char *kind, struct tg_error *err);
 /* Fills in link, loopback, addresses and routes.  EINTR in err->sys: they changed meanwhile, ask again. */
 int link_read(const struct netns_host *host, const struct tenant *tenant, struct state *to,
               struct tg_error *err);
-/* Carries out steps from STEP_LO_UP on, up to NETLINK_BATCH_MOST in one write. */
-int link_change(const struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
+/* Carries out steps from STEP_LO_UP on, noting the link's number, up to NETLINK_BATCH_MOST in one write. */
+int link_change(struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
                 struct tg_error *err);
 
 #endif

@@ -299,7 +299,7 @@ static void change_link(const struct plan *plan, const struct step *step)
 	state_sort(state);
 }
 
-static int fake_links(const struct tenant *tenant, const struct plan *plan, const struct step *steps,
+static int fake_links(struct tenant *tenant, const struct plan *plan, const struct step *steps,
                       size_t count, struct tg_error *err)
 {
 	(void)tenant;
