@@ -234,7 +234,7 @@ static void peer_look(struct control_events *events, const struct snapshot_netwo
 	peer->port = network->port;
 	peer->endpoint = now->endpoint;
 	peer->seen = true;
-	if ((events->begun || now->handshake_unix_s > events->start_unix_s) && connected && !peer->connected)
+	if ((events->begun || now->handshake_unix_s >= events->start_unix_s) && connected && !peer->connected)
 		emit_peer(events, "peer-connected", peer, NULL);
 	else if (events->begun && connected && moved)
 		emit_peer(events, "peer-endpoint", peer, NULL);
