@@ -205,7 +205,9 @@ class Lab:
         self.tenants = []
         self.number = 9
         pathlib.Path("/run/netns").mkdir(exist_ok=True)
-        ip(["link add bridge type bridge forward_delay 0",
+        # An address of its own: else it takes the lowest of its ports', and each new machine may change what
+        # the others know.
+        ip(["link add bridge address 02:00:00:00:00:01 type bridge forward_delay 0",
             f"address add {PUBLIC}/24 dev bridge", f"address add {PUBLIC6}/64 dev bridge nodad",
             "link set bridge up"])
 
