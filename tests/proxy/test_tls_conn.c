@@ -202,6 +202,8 @@ START_TEST(who_sends_on_after_an_alert_is_cut_off)
 	static const char block[16384];
 	int               client;
 
+	/* The clock stands: it is the bytes that cut this one off, however slow the machine. */
+	tg_clock_fake(tg_clock_ms(), 0);
 	begin();
 	client = ingress_connect(&in, port);
 	ingress_send(&in, client, "SSH-2.0-OpenSSH\r\n", 17);
@@ -214,7 +216,6 @@ START_TEST(who_sends_on_after_an_alert_is_cut_off)
 	ck_assert(ingress_until(&in, nobody_left, NULL));
 	close(client);
 
-	tg_clock_fake(tg_clock_ms(), 0);
 	client = ingress_connect(&in, port);
 	ingress_send(&in, client, "SSH-2.0-OpenSSH\r\n", 17);
 	expect(client, DECODE_ERROR, 7);
