@@ -7,8 +7,8 @@ SLOW = float(os.environ.get("TOLLGATE_TEST_SLOW", "1"))	# how much slower than a
 
 
 def until(check, what, seconds=15):
-    """Calls `check` until it returns something true, which is returned.  Exceptions of the network and
-    failed assertions count as not yet."""
+    """Calls `check` until it returns something true, which is returned.  Exceptions of the network, what is
+    not yet in an answer and failed assertions count as not yet."""
     deadline = time.monotonic() + seconds * SLOW
     while True:
         last = None
@@ -16,7 +16,7 @@ def until(check, what, seconds=15):
             value = check()
             if value:
                 return value
-        except (OSError, AssertionError, ValueError) as error:
+        except (OSError, AssertionError, LookupError, ValueError) as error:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not in {seconds * SLOW:.0f} s: {what} (last: {last!r})")
