@@ -33,9 +33,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	CHECK(tokens != NULL || err.text[0] != '\0');
 	CHECK(tokens != NULL || scope == TOKENS_NONE);
-	/* The whole file is a token only when it has nothing else in it. */
-	if (scope != TOKENS_NONE)
-		CHECK(strpbrk(shown, " \t\r\n") == NULL && strlen(shown) == size && scope == TOKENS_ADMIN);
+	/* The whole file is a token only when it has nothing else in it.  What is shown ends at a NUL, as no
+	 * field of a request can hold one: then a part of the file may be a token of another line. */
+	if (scope != TOKENS_NONE && memchr(data, '\0', size) == NULL)
+		CHECK(strpbrk(shown, " \t\r\n") == NULL && scope == TOKENS_ADMIN);
 	CHECK(tokens_check(tokens, shown, NULL) == TOKENS_NONE || strncasecmp(shown, "bearer ", 7) == 0);
 	free(shown);
 	tokens_free(tokens);
