@@ -21,9 +21,9 @@ def demo(directory):
     """Starts the demo with its temporary files in here."""
     children = []
 
-    def demo(*words, **variables):
+    def demo(*words, under=(), **variables):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
-        child = subprocess.Popen([DEMO, BUILD, *words], env={**environment, "TMPDIR": str(directory), **variables},
+        child = subprocess.Popen([*under, DEMO, BUILD, *words], env={**environment, "TMPDIR": str(directory), **variables},
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         children.append(child)
         return child
@@ -74,6 +74,16 @@ def test_a_demo_that_is_interrupted_takes_all_back(demo, directory, last_step):
     child.send_signal(signal.SIGINT)
     said, _ = child.communicate(timeout=60 * SLOW)
     assert child.returncode == 1 and "Everything is taken back" in said, said
+    nothing_is_left(directory)
+
+
+def test_a_demo_that_is_interrupted_as_it_starts_the_daemon_takes_that_back(demo, directory):
+    """The signal comes in the very fork, which strace holds up: there is a daemon and no note of it yet."""
+    child = demo(under=["strace", "-D", "-o", "/dev/null", "-e", "inject=vfork:delay_exit=4000000:when=1"])
+    until(lambda: list(directory.glob("tollgate-demo-*/run/api.sock")), "the daemon runs")
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate(timeout=60 * SLOW)
+    assert child.returncode == 1 and "signal 2" in said and "Everything is taken back" in said, said
     nothing_is_left(directory)
 
 
