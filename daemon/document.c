@@ -18,6 +18,8 @@
 
 #define STATE_FILE "state.json"
 #define META_FILE  "state.meta"
+#define FILES_MOST 2
+#define NAME_MOST  32
 
 void document_digest(const char *text, size_t bytes, char to[DOCUMENT_DIGEST_TEXT])
 {
@@ -68,12 +70,34 @@ void document_drop(struct document *document)
 	free(document);
 }
 
-static int file_write(int dir, const char *name, const char *text, size_t bytes, struct tg_error *err)
+/* What became of NAME.new. */
+enum placed {
+	PLACED_NOT,
+	PLACED_FIRST,	/* it is NAME, and there was none before */
+	PLACED_OVER,	/* it is NAME, and what was there before is NAME.new */
+	PLACED_FOR_GOOD,	/* it is NAME, and what was there before is gone */
+};
+
+static void fresh_name(const char *name, char to[NAME_MOST])
 {
-	char       fresh[32];
+	snprintf(to, NAME_MOST, "%s.new", name);
+}
+
+static void file_discard(int dir, const char *name)
+{
+	char fresh[NAME_MOST];
+
+	fresh_name(name, fresh);
+	unlinkat(dir, fresh, 0);
+}
+
+/* Makes NAME.new, down to the disk. */
+static int file_prepare(int dir, const char *name, const char *text, size_t bytes, struct tg_error *err)
+{
+	char       fresh[NAME_MOST];
 	TG_AUTO_FD fd = -1;
 
-	snprintf(fresh, sizeof fresh, "%s.new", name);
+	fresh_name(name, fresh);
 	fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return tg_fail_sys(err, "cannot create %s", fresh);
@@ -89,21 +113,78 @@ static int file_write(int dir, const char *name, const char *text, size_t bytes,
 		text += n;
 		bytes -= (size_t)n;
 	}
-	if (fsync(fd) == -1) {
-		tg_fail_sys(err, "cannot write %s to the disk", fresh);
-		goto undo_file;
-	}
-	if (renameat(dir, fresh, dir, name) == 0)
+	if (fsync(fd) == 0)
 		return 0;
-	tg_fail_sys(err, "cannot rename %s", fresh);
+	tg_fail_sys(err, "cannot write %s to the disk", fresh);
 
 undo_file:
 	unlinkat(dir, fresh, 0);
 	return -1;
 }
 
-static int meta_write(int dir, const struct document *document, const struct document_meta *meta,
-                      const char *config_before, struct tg_error *err)
+static enum placed file_place(int dir, const char *name, struct tg_error *err)
+{
+	char fresh[NAME_MOST];
+	bool first;
+
+	fresh_name(name, fresh);
+	if (renameat2(dir, fresh, dir, name, RENAME_EXCHANGE) == 0)
+		return PLACED_OVER;
+	first = errno == ENOENT;
+	/* Some file systems (NFS) cannot exchange two names. */
+	if (renameat(dir, fresh, dir, name) == 0)
+		return first ? PLACED_FIRST : PLACED_FOR_GOOD;
+	tg_fail_sys(err, "cannot rename %s", fresh);
+	return PLACED_NOT;
+}
+
+static int file_take_back(int dir, const char *name, enum placed placed)
+{
+	char fresh[NAME_MOST];
+
+	fresh_name(name, fresh);
+	switch (placed) {
+	case PLACED_NOT:
+		unlinkat(dir, fresh, 0);
+		return 0;
+	case PLACED_FIRST:
+		return unlinkat(dir, name, 0);
+	case PLACED_OVER:
+		return renameat(dir, fresh, dir, name);
+	case PLACED_FOR_GOOD:
+		break;
+	}
+	return -1;
+}
+
+/* Puts what is prepared in its place, all or nothing, in the order of the names. */
+static int files_place(int dir, const char *const *names, size_t count, struct tg_error *err)
+{
+	enum placed placed[FILES_MOST] = { PLACED_NOT };
+	bool        done = true;
+
+	for (size_t i = 0; done && i < count; i++) {
+		placed[i] = file_place(dir, names[i], err);
+		done = placed[i] != PLACED_NOT;
+	}
+	if (done && fsync(dir) == -1) {
+		tg_fail_sys(err, "cannot write the state directory to the disk");
+		done = false;
+	}
+	for (size_t i = count; i-- > 0;) {
+		if (done)
+			file_discard(dir, names[i]);
+		else if (file_take_back(dir, names[i], placed[i]) == -1)
+			tg_die("cannot take back %s, which is not safely on the disk", names[i]);
+	}
+	/* Whether the disk takes that in or not, what it has is whole. */
+	if (!done)
+		fsync(dir);
+	return done ? 0 : -1;
+}
+
+static int meta_prepare(int dir, const struct document *document, const struct document_meta *meta,
+                        const char *config_before, struct tg_error *err)
 {
 	char text[512];
 	int  len = snprintf(text, sizeof text,
@@ -111,7 +192,7 @@ static int meta_write(int dir, const struct document *document, const struct doc
 	                    "\"config_before\":\"%s\"}\n",
 	                    meta->generation, document->digest, meta->config, config_before);
 
-	return file_write(dir, META_FILE, text, (size_t)len, err);
+	return file_prepare(dir, META_FILE, text, (size_t)len, err);
 }
 
 /* The meta goes first and names the document it belongs to: when the machine dies between the two,
@@ -119,22 +200,25 @@ static int meta_write(int dir, const struct document *document, const struct doc
 int document_store(int dir, const struct document *document, const struct document_meta *meta,
                    const struct document_meta *before, struct tg_error *err)
 {
-	if (meta_write(dir, document, meta, before->config, err) == -1 ||
-	    file_write(dir, STATE_FILE, document->text, document->bytes, err) == -1)
+	static const char *const names[] = { META_FILE, STATE_FILE };
+
+	if (meta_prepare(dir, document, meta, before->config, err) == -1)
 		return -1;
-	if (fsync(dir) == -1)
-		return tg_fail_sys(err, "cannot write the state directory to the disk");
-	return 0;
+	if (file_prepare(dir, STATE_FILE, document->text, document->bytes, err) == -1) {
+		file_discard(dir, META_FILE);
+		return -1;
+	}
+	return files_place(dir, names, FILES_MOST, err);
 }
 
 int document_store_meta(int dir, const struct document *document, const struct document_meta *meta,
                         struct tg_error *err)
 {
-	if (meta_write(dir, document, meta, meta->config, err) == -1)
+	static const char *const names[] = { META_FILE };
+
+	if (meta_prepare(dir, document, meta, meta->config, err) == -1)
 		return -1;
-	if (fsync(dir) == -1)
-		return tg_fail_sys(err, "cannot write the state directory to the disk");
-	return 0;
+	return files_place(dir, names, 1, err);
 }
 
 /* 1: read, *to is the caller's; 0: no such file; -1. */

@@ -35,7 +35,8 @@ struct document *document_hold(struct document *document);
 void document_drop(struct document *document);
 
 /* Stores both files in the directory `dir`, so that after a crash at any point the old or the new
- * document is there whole: write, fsync, rename, fsync of the directory. */
+ * document is there whole: write, fsync, rename, fsync of the directory.  On -1 the old one is there.
+ * Where it cannot be put back, the process ends, and its next life begins with what is there. */
 int document_store(int dir, const struct document *document, const struct document_meta *meta,
                    const struct document_meta *before, struct tg_error *err);
 /* Stores the meta alone: the document is the same. */

@@ -1,10 +1,14 @@
 #include "daemon/document.h"
 
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,6 +54,7 @@ static void file_put(const char *name, const char *text)
 
 #define ONE DOCUMENT("")
 #define TWO "{'51821':" NETWORK(PRIVATE_1, "") "}"
+#define BOTH "{'51820':" NETWORK(PRIVATE_1, "") ",'51821':" NETWORK(PRIVATE_2, "") "}"
 
 START_TEST(nothing_stored_is_no_document)
 {
@@ -152,6 +157,141 @@ START_TEST(the_text_without_secrets_has_a_tag_of_its_own)
 }
 END_TEST
 
+/* From here on this system call fails in this process. */
+static void fails(int call, int sys)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	ck_assert_int_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)sys), call, 0), 0);
+	ck_assert_int_eq(seccomp_load(filter), 0);
+	seccomp_release(filter);
+}
+
+/* The same directory by a descriptor of which fsync() knows nothing. */
+static int unsynced(void)
+{
+	int fd = open(dir_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	ck_assert_int_ne(fd, -1);
+	return fd;
+}
+
+static void holds(const struct document *document, uint64_t generation, char config)
+{
+	struct document     *to;
+	struct document_meta back;
+
+	ck_assert_int_eq(document_load(dir, &to, &back, NULL), document != NULL);
+	ck_assert_uint_eq(back.generation, generation);
+	ck_assert_int_eq(back.config[0], config);
+	if (document != NULL)
+		ck_assert_str_eq(to->digest, document->digest);
+	document_drop(to);
+	ck_assert_int_eq(faccessat(dir, "state.json.new", F_OK, 0), -1);
+	ck_assert_int_eq(faccessat(dir, "state.meta.new", F_OK, 0), -1);
+}
+
+#define DIGEST(octet) octet octet octet octet octet octet octet octet
+
+static const struct document_meta no_meta;
+static const struct document_meta meta_1 = { .generation = 1, .config = DIGEST("11111111") };
+static const struct document_meta meta_2 = { .generation = 2, .config = DIGEST("22222222") };
+
+/* What is written last: it would be in force with the next start, though its client was told that it failed. */
+START_TEST(a_directory_that_does_not_reach_the_disk_keeps_the_old_document)
+{
+	struct document *one = make(ONE), *two = make(TWO);
+	struct tg_error  err;
+	int              fd = unsynced();
+
+	ck_assert_int_eq(document_store(fd, one, &meta_1, &no_meta, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "the state directory"));
+	holds(NULL, 0, '\0');
+	ck_assert_int_eq(document_store(dir, one, &meta_1, &no_meta, NULL), 0);
+	ck_assert_int_eq(document_store(fd, two, &meta_2, &meta_1, &err), -1);
+	holds(one, 1, '1');
+	ck_assert_int_eq(document_store_meta(fd, one, &meta_2, &err), -1);
+	holds(one, 1, '1');
+	ck_assert_int_eq(document_store(dir, two, &meta_2, &meta_1, NULL), 0);
+	holds(two, 2, '2');
+	close(fd);
+	document_drop(one);
+	document_drop(two);
+}
+END_TEST
+
+static const int last_calls[] = { SCMP_SYS(fsync), SCMP_SYS(renameat) };
+
+START_TEST(whatever_fails_keeps_the_old_document)
+{
+	struct document *one = make(ONE), *two = make(TWO);
+	struct tg_error  err;
+
+	ck_assert_int_eq(document_store(dir, one, &meta_1, &no_meta, NULL), 0);
+	/* Else that is the way out. */
+	if (last_calls[_i] == SCMP_SYS(renameat))
+		fails(SCMP_SYS(renameat2), ENOSPC);
+	fails(last_calls[_i], ENOSPC);
+	ck_assert_int_eq(document_store(dir, two, &meta_2, &meta_1, &err), -1);
+	ck_assert_int_eq(err.sys, ENOSPC);
+	holds(one, 1, '1');
+	document_drop(one);
+	document_drop(two);
+}
+END_TEST
+
+/* The meta of a document that found no room on the disk was left beside the old one. */
+START_TEST(a_document_without_room_leaves_the_old_meta)
+{
+	struct document    *one = make(ONE), *two = make(BOTH);
+	const struct rlimit room = { two->bytes - 1, RLIM_INFINITY };
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	struct tg_error     err;
+
+	ck_assert_int_eq(document_store(dir, one, &meta_1, &no_meta, NULL), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &room), 0);
+	ck_assert_int_eq(document_store(dir, two, &meta_2, &meta_1, &err), -1);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
+	ck_assert_ptr_nonnull(strstr(err.text, "state.json.new"));
+	holds(one, 1, '1');
+	document_drop(one);
+	document_drop(two);
+}
+END_TEST
+
+START_TEST(a_file_system_that_cannot_exchange_names_will_do)
+{
+	struct document *one = make(ONE), *two = make(TWO);
+
+	fails(SCMP_SYS(renameat2), EINVAL);
+	ck_assert_int_eq(document_store(dir, one, &meta_1, &no_meta, NULL), 0);
+	ck_assert_int_eq(document_store(dir, two, &meta_2, &meta_1, NULL), 0);
+	holds(two, 2, '2');
+	document_drop(one);
+	document_drop(two);
+}
+END_TEST
+
+static void on_exit_remove(void)
+{
+	unlinkat(dir, "state.json", 0);
+	unlinkat(dir, "state.meta", 0);
+	rmdir(dir_name);
+}
+
+/* The other one would be in force, and this one be found with the next start. */
+START_TEST(what_cannot_be_taken_back_ends_the_process)
+{
+	struct document *one = make(ONE), *two = make(TWO);
+
+	ck_assert_int_eq(document_store(dir, one, &meta_1, &no_meta, NULL), 0);
+	ck_assert_int_eq(atexit(on_exit_remove), 0);
+	fails(SCMP_SYS(renameat2), EINVAL);
+	document_store(unsynced(), two, &meta_2, &meta_1, NULL);
+}
+END_TEST
+
 void test_document(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
@@ -161,4 +301,10 @@ void test_document(TCase *tc)
 	tcase_add_test(tc, every_cut_of_a_stored_document_is_refused_with_the_files_name);
 	tcase_add_test(tc, a_damaged_meta_is_refused);
 	tcase_add_test(tc, the_text_without_secrets_has_a_tag_of_its_own);
+	tcase_add_test(tc, a_directory_that_does_not_reach_the_disk_keeps_the_old_document);
+	tcase_add_loop_test(tc, whatever_fails_keeps_the_old_document, 0,
+	                    (int)(sizeof last_calls / sizeof last_calls[0]));
+	tcase_add_test(tc, a_document_without_room_leaves_the_old_meta);
+	tcase_add_test(tc, a_file_system_that_cannot_exchange_names_will_do);
+	tcase_add_exit_test(tc, what_cannot_be_taken_back_ends_the_process, 1);
 }
