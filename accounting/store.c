@@ -35,11 +35,6 @@ void store_close(struct store *store)
 	free(store);
 }
 
-const char *store_ledger(const struct store *store)
-{
-	return store->ledger;
-}
-
 int store_slots(struct store *store, store_slot_fn *each, void *arg, struct tg_error *err)
 {
 	sqlite3_stmt *row = store_db_sql(store, STORE_SQL_SLOTS_READ);

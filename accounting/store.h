@@ -55,8 +55,6 @@ struct store_outcome {
  * a later version, no room; `err` says which. */
 struct store *store_open(const char *path, const struct store_options *options, struct tg_error *err);
 void store_close(struct store *store);
-/* The database's random id, hex. */
-const char *store_ledger(const struct store *store);
 /* All slots that mean something, for a control that starts: `each` is called for every one. */
 typedef void store_slot_fn(const struct store_slot *slot, void *arg);
 int store_slots(struct store *store, store_slot_fn *each, void *arg, struct tg_error *err);

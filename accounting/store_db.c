@@ -142,7 +142,8 @@ static const char *const sqls[STORE_SQLS] = {
 	[STORE_SQL_SERIES_OF_NETWORK] = "SELECT series FROM series WHERE network = ? ORDER BY series",
 };
 
-int store_db_fail(struct store *store, int rc, const char *doing, struct tg_error *err)
+/* What SQLite said, in our words.  Returns -1. */
+static int fail(struct store *store, int rc, const char *doing, struct tg_error *err)
 {
 	int sys = store->db == NULL ? 0 : sqlite3_system_errno(store->db);
 
@@ -185,7 +186,7 @@ int store_db_step(struct store *store, enum store_sql which, struct tg_error *er
 	if (rc == SQLITE_ROW)
 		return 1;
 	if (rc != SQLITE_DONE)
-		store_db_fail(store, rc, sqlite3_stmt_readonly(store->statements[which]) ? "read" : "write",
+		fail(store, rc, sqlite3_stmt_readonly(store->statements[which]) ? "read" : "write",
 		              err);
 	sqlite3_reset(store->statements[which]);
 	return rc == SQLITE_DONE ? 0 : -1;
@@ -272,7 +273,7 @@ static int64_t pragma_read(struct store *store, const char *sql, struct tg_error
 	if (rc == SQLITE_ROW)
 		value = sqlite3_column_int64(row, 0);
 	else
-		store_db_fail(store, rc, "read", err);
+		fail(store, rc, "read", err);
 	sqlite3_finalize(row);
 	return value;
 }
@@ -300,7 +301,7 @@ static int schema_make(struct store *store, struct tg_error *err)
 		rc = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		return 0;
-	store_db_fail(store, rc, "make", err);
+	fail(store, rc, "make", err);
 	sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	return -1;
 }
@@ -345,7 +346,7 @@ static int pages_check(struct store *store, struct tg_error *err)
 	int                  result = 0;
 
 	if (said == NULL)
-		result = store_db_fail(store, rc == SQLITE_ROW ? SQLITE_NOMEM : rc, "check", err);
+		result = fail(store, rc == SQLITE_ROW ? SQLITE_NOMEM : rc, "check", err);
 	else if (strcmp((const char *)said, "ok") != 0)
 		result = tg_fail(err, TG_CODE_INVALID, "the traffic database is damaged (%.90s)", said);
 	sqlite3_finalize(row);
@@ -363,7 +364,7 @@ static int connection_open(struct store *store, const char *path, struct tg_erro
 	int rc = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (rc != SQLITE_OK)
-		return store_db_fail(store, rc, "open", err);
+		return fail(store, rc, "open", err);
 	sqlite3_extended_result_codes(store->db, 1);
 	sqlite3_busy_timeout(store->db, BUSY_MS);
 	/* synchronous=FULL: each commit is on the disk before it is acknowledged.  temp_store=MEMORY: an
@@ -372,7 +373,7 @@ static int connection_open(struct store *store, const char *path, struct tg_erro
 	                  "PRAGMA cell_size_check = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 	                  "PRAGMA cache_size = -8192; PRAGMA journal_size_limit = 67108864",
 	                  NULL, NULL, NULL);
-	return rc == SQLITE_OK ? 0 : store_db_fail(store, rc, "open", err);
+	return rc == SQLITE_OK ? 0 : fail(store, rc, "open", err);
 }
 
 int store_db_open(struct store *store, const char *path, struct tg_error *err)
@@ -389,7 +390,7 @@ int store_db_open(struct store *store, const char *path, struct tg_error *err)
 			return tg_fail(err, TG_CODE_INVALID, "the traffic database is damaged (%s)",
 			               sqlite3_errmsg(store->db));
 		if (rc != SQLITE_OK)
-			return store_db_fail(store, rc, "open", err);
+			return fail(store, rc, "open", err);
 	}
 	return meta_read(store, err);
 }

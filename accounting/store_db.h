@@ -146,8 +146,6 @@ static inline int64_t store_key(int64_t time, int64_t id)
 /* Opens the file, makes or checks the schema, prepares all statements, reads `meta`. */
 int store_db_open(struct store *store, const char *path, struct tg_error *err);
 void store_db_close(struct store *store);
-/* What SQLite said, in our words.  Returns -1. */
-int store_db_fail(struct store *store, int rc, const char *doing, struct tg_error *err);
 sqlite3_stmt *store_db_sql(struct store *store, enum store_sql which);
 /* Steps to a row: 1, or to the end: 0 (the statement is reset then), or -1. */
 int store_db_step(struct store *store, enum store_sql which, struct tg_error *err);

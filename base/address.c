@@ -64,19 +64,6 @@ void tg_cidr_mask(struct tg_cidr *range)
 	}
 }
 
-bool tg_cidr_contains(const struct tg_cidr *range, uint8_t family, const uint8_t bytes[16])
-{
-	struct tg_cidr whole = *range;
-	struct tg_cidr other = { .family = family, .prefix = range->prefix };
-
-	if (range->family != family)
-		return false;
-	memcpy(other.bytes, bytes, 16);
-	tg_cidr_mask(&whole);
-	tg_cidr_mask(&other);
-	return memcmp(whole.bytes, other.bytes, 16) == 0;
-}
-
 const char *tg_cidr_print(const struct tg_cidr *from, char text[TG_CIDR_TEXT])
 {
 	char address[INET6_ADDRSTRLEN];

@@ -29,7 +29,6 @@ struct tg_endpoint {
 bool tg_cidr_read(const char *text, struct tg_cidr *to);
 /* Clears the host bits. */
 void tg_cidr_mask(struct tg_cidr *range);
-bool tg_cidr_contains(const struct tg_cidr *range, uint8_t family, const uint8_t bytes[16]);
 const char *tg_cidr_print(const struct tg_cidr *from, char text[TG_CIDR_TEXT]);
 
 /* `1.2.3.4:80` or `[fd00::1]:80`; port 1..65535. */

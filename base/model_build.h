@@ -115,7 +115,7 @@ const char *model_proxy_key(const char *key, enum model_scheme *scheme, char hos
 /* The public key of a private one, from memory when it was asked for before.  -1: out of memory.
  * May be called from any thread. */
 int model_public_key(const struct tg_key *private_key, struct tg_key *public_key);
-/* From now on at most `most` keys are remembered (0 forgets all).  Returns how many are. */
+/* Tests: from now on at most `most` keys are remembered (0 forgets all).  Returns how many are. */
 size_t model_public_keys_keep(size_t most);
 
 #endif

@@ -11,8 +11,6 @@
 
 #define FD_ABOVE 16	/* where dup2() to the first descriptors overwrites nothing that is still needed */
 
-extern char **environ;
-
 /* Secrets and what is for the supervisor alone.  PATH and the loader's variables stay. */
 static void clean_environment(void)
 {

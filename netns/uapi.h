@@ -11,7 +11,6 @@ struct state;
 struct step;
 struct tg_error;
 
-#define UAPI_PATH_MOST	 64
 #define UAPI_ANSWER_MOST (16U << 20)	/* of a device with some 20,000 peers */
 
 /* Connects to the socket of the link of that name and tells who listens there; the caller closes it.

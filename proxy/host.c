@@ -162,11 +162,6 @@ enum host_result host_enter(struct worker *w, enum routes_scheme scheme, const c
 	return HOST_OK;
 }
 
-void host_join(struct worker *w, struct host *host, struct host_use *use, host_gone_fn *on_gone)
-{
-	use_begin(w, record_of(host), use, on_gone);
-}
-
 void host_leave(struct host_use *use)
 {
 	if (use->host == NULL)

@@ -61,8 +61,6 @@ void hosts_free(struct hosts *hosts);
  * `use` tells the name and the redirection, and must leave too. */
 enum host_result host_enter(struct worker *w, enum routes_scheme scheme, const char *name,
                             struct host_use *use, host_gone_fn *on_gone);
-/* A further use that is no client's connection: a kept upstream connection.  Not counted. */
-void host_join(struct worker *w, struct host *host, struct host_use *use, host_gone_fn *on_gone);
 /* Nothing when it is none. */
 void host_leave(struct host_use *use);
 /* Whether the newest table finds `name` under this very host: a kept-alive connection need not leave

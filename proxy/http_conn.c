@@ -230,7 +230,8 @@ static enum http_step linger_step(struct http_conn *c)
 	return c->lingered > HTTP_LINGER_MOST ? http_conn_finish(c, true) : HTTP_STEP_MOVED;
 }
 
-enum http_step http_conn_next(struct http_conn *c)
+/* The answer is with the client: what comes next. */
+static enum http_step conn_next(struct http_conn *c)
 {
 	c->served = true;
 	if (c->close || c->worker->draining || !http_body_is_done(&c->request))
@@ -263,7 +264,7 @@ static enum http_step conn_step(struct http_conn *c)
 			return down;
 		if (c->state == HTTP_STATE_BODY && http_body_is_done(&c->response) &&
 		    http_kept_bytes(&c->down) == 0)
-			return http_conn_next(c);
+			return conn_next(c);
 		return up == HTTP_STEP_MOVED ? up : down;
 	case HTTP_STATE_LINGER:
 		return linger_step(c);

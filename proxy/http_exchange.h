@@ -117,8 +117,6 @@ enum http_fill {
 void http_conn_enter(struct http_conn *c, enum http_state next);
 /* Closes both sides and frees; `reset`: neither may take what it got for whole. */
 enum http_step http_conn_finish(struct http_conn *c, bool reset);
-/* The answer is with the client: what comes next. */
-enum http_step http_conn_next(struct http_conn *c);
 /* Does what can be done; the last call of every callback. */
 void http_conn_run(struct http_conn *c);
 /* What was kept and what the socket has, into the worker's buffer; `kept` is then empty.  Without
@@ -143,7 +141,6 @@ enum http_step http_request_refuse(struct http_conn *c, unsigned status);
 enum http_step http_request_pump(struct http_conn *c);
 /* The upstream connection died before any answer: connects again, or answers 502. */
 enum http_step http_request_again(struct http_conn *c, bool reset);
-void http_request_on_upstream(struct wire *wire, short what);
 
 /* http_response.c */
 

@@ -19,6 +19,7 @@ static void on_host_gone(struct host_use *use)
 }
 
 static void on_upstream_done(struct upstream *u, enum upstream_result result);
+static void on_upstream(struct wire *wire, short what);
 
 static void upstream_begin(struct http_conn *c)
 {
@@ -79,7 +80,7 @@ static void on_upstream_done(struct upstream *u, enum upstream_result result)
 
 	switch (result) {
 	case UPSTREAM_CONNECTED:
-		wire_give(&u->wire, http_request_on_upstream, c);
+		wire_give(&u->wire, on_upstream, c);
 		c->attached = true;
 		if (proxy_header_send(c) == -1) {
 			step = http_conn_answer(c, 502);
@@ -102,7 +103,7 @@ static void on_upstream_done(struct upstream *u, enum upstream_result result)
 		http_conn_run(c);
 }
 
-void http_request_on_upstream(struct wire *wire, short what)
+static void on_upstream(struct wire *wire, short what)
 {
 	struct http_conn *c = wire->owner;
 

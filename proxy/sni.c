@@ -9,7 +9,6 @@
 _Static_assert(SNI_HOST_MOST + 1 >= MSG_HOST_MOST, "model_host_read() must find room");
 
 /* RFC 8446 §5.1 and §4, RFC 6066 §3. */
-#define RECORD_HEADER	 5
 #define RECORD_HANDSHAKE 22
 #define RECORD_MOST	 16384
 #define MESSAGE_HEADER	 4

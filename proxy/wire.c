@@ -54,22 +54,13 @@ void wire_again(struct wire *wire)
 	event_add(&wire->ev, NULL);
 }
 
-int wire_take(struct wire *wire)
-{
-	int fd = wire->fd;
-
-	if (fd != -1)
-		event_del(&wire->ev);
-	wire->fd = -1;
-	return fd;
-}
-
 void wire_close(struct wire *wire)
 {
-	int fd = wire_take(wire);
-
-	if (fd != -1)
-		close(fd);
+	if (wire->fd == -1)
+		return;
+	event_del(&wire->ev);
+	close(wire->fd);
+	wire->fd = -1;
 }
 
 void wire_reset(struct wire *wire)

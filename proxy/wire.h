@@ -33,8 +33,6 @@ void wire_init(struct wire *wire);
 /* Has the loop tell once more, after it looked at the others, what the socket is ready for: for an
  * owner that stops before EAGAIN. */
 void wire_again(struct wire *wire);
-/* Takes the socket out of the loop: it is the caller's. */
-int wire_take(struct wire *wire);
 /* Closes, with FIN (or RST when received bytes were left unread).  Nothing when there is none. */
 void wire_close(struct wire *wire);
 /* Closes with RST, which tells the other end that what it got may be incomplete. */

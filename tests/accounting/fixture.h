@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "accounting/store.h"
+#include "accounting/store_db.h"
 #include "accounting/traffic.h"
 #include "base/clock.h"
 #include "base/error.h"

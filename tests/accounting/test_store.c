@@ -406,10 +406,10 @@ START_TEST(the_file_is_for_its_owner_alone_and_keeps_its_ledger)
 	commit_one(&f, T0, baseline_of(1, 1, 1, 0, 0));
 	ck_assert_int_eq(stat(f.path, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 0777, 0600);
-	snprintf(ledger, sizeof ledger, "%s", store_ledger(f.store));
+	snprintf(ledger, sizeof ledger, "%s", f.store->ledger);
 	ck_assert_uint_eq(strspn(ledger, "0123456789abcdef"), 32);
 	fixture_reopen(&f);
-	ck_assert_str_eq(store_ledger(f.store), ledger);
+	ck_assert_str_eq(f.store->ledger, ledger);
 	fixture_clear(&f);
 }
 END_TEST

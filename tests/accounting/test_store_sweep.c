@@ -110,7 +110,7 @@ START_TEST(with_the_ledger_what_is_gone_is_said_to_be)
 
 	begin(&f);
 	sample(&f, T0, 60, 10, &counter);
-	snprintf(query.ledger, sizeof query.ledger, "%s", store_ledger(f.store));
+	snprintf(query.ledger, sizeof query.ledger, "%s", f.store->ledger);
 	ck_assert_int_eq(traffic_open(f.store, &query, (T0 + 600) * 1000, &traffic, &f.err), TRAFFIC_OK);
 	traffic_close(traffic);
 	sweep_all(&f, T0 + 601, 100);

@@ -128,22 +128,6 @@ START_TEST(the_limit_counts_all_workers)
 }
 END_TEST
 
-START_TEST(a_kept_upstream_connection_is_no_client)
-{
-	struct routes_host host;
-
-	begin();
-	host = host_of("a.example");
-	ingress_routes(&in, &host, 1);
-	enter(0, "a.example");
-	host_join(in.worker, uses[0].host, &uses[1], on_gone);
-	ck_assert_uint_eq(in.active[7], 1);
-	ingress_routes(&in, NULL, 0);
-	ck_assert_int_eq(gone, 2);
-	leave_all();
-}
-END_TEST
-
 START_TEST(bytes_and_connections_go_to_the_slot)
 {
 	struct routes_host host;
@@ -343,7 +327,6 @@ void test_host(TCase *tc)
 	tcase_add_test(tc, a_wildcards_names_share_one_host);
 	tcase_add_test(tc, a_network_that_is_down_is_told);
 	tcase_add_test(tc, the_limit_counts_all_workers);
-	tcase_add_test(tc, a_kept_upstream_connection_is_no_client);
 	tcase_add_test(tc, bytes_and_connections_go_to_the_slot);
 	tcase_add_test(tc, an_equal_table_changes_nothing);
 	tcase_add_test(tc, a_removed_hosts_connections_are_reset_and_no_others);

@@ -107,22 +107,6 @@ START_TEST(a_new_owner_hears_what_comes_next)
 }
 END_TEST
 
-START_TEST(a_taken_socket_is_out_of_the_loop)
-{
-	int fd;
-
-	begin();
-	fd = wire_take(&wire);
-	ck_assert_int_eq(wire.fd, -1);
-	ck_assert_int_eq(wire_take(&wire), -1);
-	ck_assert_int_eq(send(far, "x", 1, 0), 1);
-	ingress_run(&in, 10);
-	ck_assert_int_eq(first_calls, 1);
-	close(fd);
-	end();
-}
-END_TEST
-
 START_TEST(closing_sends_an_end_and_resetting_a_reset)
 {
 	char byte;
@@ -148,6 +132,5 @@ void test_wire(TCase *tc)
 	tcase_add_test(tc, asked_again_it_tells_what_is_ready);
 	tcase_add_test(tc, the_other_ends_fin_is_told);
 	tcase_add_test(tc, a_new_owner_hears_what_comes_next);
-	tcase_add_test(tc, a_taken_socket_is_out_of_the_loop);
 	tcase_add_test(tc, closing_sends_an_end_and_resetting_a_reset);
 }
