@@ -10,7 +10,7 @@
 struct sources;
 struct tg_endpoint;
 
-/* `most` 0: no limit, nothing is kept.  NULL when out of memory. */
+/* `most` 0: no limit, nothing is kept.  NULL when out of memory or random numbers. */
 struct sources *sources_new(uint32_t most);
 void sources_free(struct sources *sources);
 /* false: the client has as many as it may (or no memory is left); else sources_leave() undoes it. */
@@ -18,5 +18,7 @@ bool sources_enter(struct sources *sources, const struct tg_endpoint *client);
 void sources_leave(struct sources *sources, const struct tg_endpoint *client);
 /* Different addresses known now. */
 size_t sources_count(const struct sources *sources);
+/* The most of them that a search has to pass by. */
+size_t sources_crowd(const struct sources *sources);
 
 #endif

@@ -1,6 +1,8 @@
 #include "proxy/sources.h"
 
 #include <check.h>
+#include <string.h>
+#include <uthash.h>
 
 #include "base/address.h"
 
@@ -81,6 +83,34 @@ START_TEST(zero_is_no_limit)
 }
 END_TEST
 
+/* The owner of 2001:db8::/32 has 2^32 /64s, and looks for those that meet in one bucket of whatever size
+ * under the table's own hash. */
+START_TEST(nobody_can_fill_one_bucket)
+{
+	struct sources    *sources = sources_new(1);
+	struct tg_endpoint client = at("[2001:db8::1]:1");
+	struct {
+		uint8_t family;
+		uint8_t bytes[16];
+	} key = { .family = client.family };
+
+	for (uint32_t i = 0, found = 0; found < 100; i++) {
+		unsigned hash;
+
+		memcpy(client.bytes + 4, &i, sizeof i);
+		memcpy(key.bytes, client.bytes, 8);
+		HASH_VALUE(&key, sizeof key, hash);
+		if (hash % 16384 != 0)
+			continue;
+		ck_assert(sources_enter(sources, &client));
+		found++;
+	}
+	ck_assert_uint_eq(sources_count(sources), 100);
+	ck_assert_uint_lt(sources_crowd(sources), 50);
+	sources_free(sources);
+}
+END_TEST
+
 void test_sources(TCase *tc)
 {
 	tcase_add_test(tc, an_address_has_as_many_as_it_may);
@@ -88,4 +118,5 @@ void test_sources(TCase *tc)
 	tcase_add_test(tc, families_do_not_meet);
 	tcase_add_test(tc, who_left_is_forgotten);
 	tcase_add_test(tc, zero_is_no_limit);
+	tcase_add_test(tc, nobody_can_fill_one_bucket);
 }
