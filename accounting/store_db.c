@@ -186,8 +186,7 @@ int store_db_step(struct store *store, enum store_sql which, struct tg_error *er
 	if (rc == SQLITE_ROW)
 		return 1;
 	if (rc != SQLITE_DONE)
-		fail(store, rc, sqlite3_stmt_readonly(store->statements[which]) ? "read" : "write",
-		              err);
+		fail(store, rc, sqlite3_stmt_readonly(store->statements[which]) ? "read" : "write", err);
 	sqlite3_reset(store->statements[which]);
 	return rc == SQLITE_DONE ? 0 : -1;
 }
