@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/model.h"
 #include "cli/args.h"
 #include "cli/client.h"
@@ -74,7 +75,22 @@ static cJSON *active_read(struct client *client)
 	return json;
 }
 
-static int show_answer(const struct client_answer *answer, const cJSON *before, const char *text,
+/* The document as the daemon would have it, defaults and all, so that each change has its new value; NULL
+ * when it can't be had. */
+static cJSON *after_read(const char *text, size_t bytes)
+{
+	struct model      *model = NULL;
+	TG_AUTO_FREE char *printed = NULL;
+	size_t             printed_bytes = 0;
+
+	if (model_parse(text, bytes, &model, NULL, NULL) != MODEL_OK)
+		return NULL;
+	printed = model_print(model, false, &printed_bytes);
+	model_free(model);
+	return printed == NULL ? NULL : cJSON_ParseWithLength(printed, printed_bytes);
+}
+
+static int show_answer(const struct client_answer *answer, const cJSON *before, const char *text, size_t bytes,
                        bool dry_run)
 {
 	struct show show = show_on(stdout);
@@ -82,7 +98,7 @@ static int show_answer(const struct client_answer *answer, const cJSON *before, 
 	bool        is_report = cJSON_HasObjectItem(report, "generation");
 
 	if (is_report && dry_run) {
-		cJSON *after = cJSON_Parse(text);
+		cJSON *after = after_read(text, bytes);
 
 		show_plan(&show, report, before, after);
 		cJSON_Delete(after);
@@ -115,7 +131,7 @@ int command_apply(const struct args *args)
 	                &err) == -1) {
 		result = command_failed(&err);
 	} else {
-		result = show_answer(&answer, before, text, args->dry_run);
+		result = show_answer(&answer, before, text, bytes, args->dry_run);
 		client_answer_clear(&answer);
 	}
 	cJSON_Delete(before);

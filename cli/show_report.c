@@ -1,6 +1,7 @@
 #include "cli/show.h"
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,14 +146,17 @@ static void show_change(const struct show *show, const cJSON *change, const cJSO
 
 	show_styled(show, ops[op].style, sign);
 	show_styled(show, ops[op].style, path);
+	bool both = ops[op].style == SHOW_CHANGE && (old != NULL || new != NULL);
+
 	if (old != NULL || new != NULL)
 		fputs(": ", show->to);
-	if (old != NULL)
-		show_text(show, old);
-	if (old != NULL && new != NULL)
+	/* Of a change one value alone would not say which of the two it is. */
+	if (old != NULL || both)
+		show_text(show, old != NULL ? old : "…");
+	if (both)
 		fputs(" -> ", show->to);
-	if (new != NULL)
-		show_text(show, new);
+	if (new != NULL || both)
+		show_text(show, new != NULL ? new : "…");
 	fputc('\n', show->to);
 	free(old);
 	free(new);

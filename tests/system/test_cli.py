@@ -47,6 +47,18 @@ def test_apply_get_and_dry_run(daemon, directory, tollgate):
     assert daemon.api.config()["51820"]["mtu"] == 1420
 
 
+def test_the_plan_has_the_old_and_the_new_value_of_each_change(daemon, tollgate):
+    daemon.start({"51820": {**DOCUMENT["51820"], "mtu": 1400}})
+    # The default is a value too, and a host may be written in several ways.
+    changed = {"51820": {**NETWORK, "proxy": {"http://GIT.example.com:80/": ["10.0.0.3:80"]}}}
+    plan = tollgate("apply", "--dry-run", "-", stdin=json.dumps(changed)).stdout
+    assert "~ /51820/mtu: 1400 -> 1420\n" in plan
+    assert '~ /51820/proxy/http:~1~1git.example.com: ["10.0.0.2:80"] -> ["10.0.0.3:80"]\n' in plan
+    changed["51820"]["proxy"] = {"http://git.example.com": {"upstreams": ["10.0.0.2:80"], "max_connections": 5}}
+    plan = tollgate("apply", "--dry-run", "-", stdin=json.dumps(changed)).stdout
+    assert '~ /51820/proxy/http:~1~1git.example.com: ["10.0.0.2:80"] -> …\n' in plan
+
+
 def test_a_refused_document_is_status_1_and_names_the_fault(daemon, tollgate):
     daemon.start(DOCUMENT)
     bad = {"51820": {**DOCUMENT["51820"], "mtu": 1}}
@@ -83,7 +95,8 @@ def test_a_daemon_far_away_is_asked_with_a_token(daemon, directory, tollgate):
     assert done.returncode == 1 and "another" not in done.stderr, done
 
 
-@pytest.mark.parametrize("words", [(), ("fly",), ("apply",), ("get", "--colour"), ("apply", "a", "b")])
+@pytest.mark.parametrize("words", [(), ("fly",), ("apply",), ("get", "--colour"), ("apply", "a", "b"),
+                                   ("status", "x"), ("get", "--api", "127.0.0.1:8000")])
 def test_wrong_usage_is_status_2(tollgate, words):
     done = tollgate(*words, api=False)
     assert done.returncode == 2 and done.stderr and done.stdout == "", done
