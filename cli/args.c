@@ -131,6 +131,11 @@ static int set(struct args *to, size_t flag, const char *value)
 	return 0;
 }
 
+static bool begins_with(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
 static int check(const struct args *args, unsigned given, int operands, struct tg_error *err)
 {
 	static const char *const formats[] = { "table", "json", "ndjson", "csv" };
@@ -145,6 +150,10 @@ static int check(const struct args *args, unsigned given, int operands, struct t
 		               commands[args->command].name, commands[args->command].operand);
 	if (args->api != NULL && args->socket != NULL)
 		return tg_fail(err, TG_CODE_INVALID, "--api and --socket exclude each other");
+	if (args->api != NULL && !begins_with(args->api, "http://") && !begins_with(args->api, "https://") &&
+	    !begins_with(args->api, ARGS_UNIX_SCHEME))
+		return tg_fail(err, TG_CODE_INVALID, "--api \"%.80s\" is none of http://…, https://…, unix:PATH",
+		               args->api);
 	for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
 		known = known || strcmp(args->format, formats[i]) == 0;
 	if (!known)

@@ -7,6 +7,8 @@
 
 struct tg_error;
 
+#define ARGS_UNIX_SCHEME "unix:"
+
 enum args_command {
 	ARGS_APPLY,
 	ARGS_GET,

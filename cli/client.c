@@ -13,7 +13,6 @@
 #define CONNECT_S  10L
 #define TOKEN_MOST 4096
 
-#define UNIX_SCHEME "unix:"
 
 struct client {
 	CURL              *curl;
@@ -87,9 +86,6 @@ static int set_api(struct client *client, const struct args *args, struct tg_err
 {
 	size_t len = strlen(args->api);
 
-	if (strncmp(args->api, "http://", 7) != 0 && strncmp(args->api, "https://", 8) != 0)
-		return tg_fail(err, TG_CODE_INVALID, "--api \"%.80s\" is none of http://…, https://…, unix:PATH",
-		               args->api);
 	while (len > 0 && args->api[len - 1] == '/')
 		len--;
 
@@ -104,14 +100,14 @@ static int set_api(struct client *client, const struct args *args, struct tg_err
 
 static bool is_socket(const struct args *args)
 {
-	return args->api == NULL || strncmp(args->api, UNIX_SCHEME, strlen(UNIX_SCHEME)) == 0;
+	return args->api == NULL || strncmp(args->api, ARGS_UNIX_SCHEME, strlen(ARGS_UNIX_SCHEME)) == 0;
 }
 
 static int set_socket(struct client *client, const struct args *args, struct tg_error *err)
 {
 	client->base = strdup("http://tollgate/api/v1");
 	if (args->api != NULL)
-		client->socket = strdup(args->api + strlen(UNIX_SCHEME));
+		client->socket = strdup(args->api + strlen(ARGS_UNIX_SCHEME));
 	else if (args->socket != NULL)
 		client->socket = strdup(args->socket);
 	else if (asprintf(&client->socket, "%s/api.sock", args->run_dir) == -1)

@@ -80,6 +80,8 @@ START_TEST(what_is_wrong_is_named)
 		{ "tollgate traffic --format xml", "\"xml\"" },
 		{ "tollgate traffic --resolution week", "\"week\"" },
 		{ "tollgate get --api a --socket b", "exclude" },
+		{ "tollgate get --api 127.0.0.1:8000", "\"127.0.0.1:8000\" is none of" },
+		{ "tollgate get --api ftp://a", "\"ftp://a\" is none of" },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

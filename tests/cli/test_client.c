@@ -168,12 +168,9 @@ END_TEST
 START_TEST(what_cannot_be_used_is_named)
 {
 	struct tg_error err;
-	struct args     ftp = { .api = "ftp://here" };
 	struct args     missing = { .api = "http://127.0.0.1:1", .token_file = "/nonexistent" };
 	struct args     lines = { .api = "http://127.0.0.1:1", .token = "a\r\nX: y" };
 
-	ck_assert_ptr_null(client_new(&ftp, &err));
-	ck_assert_ptr_nonnull(strstr(err.text, "ftp://here"));
 	ck_assert_ptr_null(client_new(&missing, &err));
 	ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent"));
 	ck_assert_ptr_null(client_new(&lines, &err));
