@@ -107,6 +107,9 @@ void control_apply_call(struct control_apply *apply, struct api_request *request
 void control_apply_config(struct control_apply *apply, const char *text, size_t bytes, bool first);
 /* The engine came (back): tell it what is desired. */
 void control_apply_engine(struct control_apply *apply);
+/* What must be stored before the document comes in force cannot be now.  That is tried again, for as long as
+ * it takes, but who waits for it is told. */
+void control_apply_hindered(struct control_apply *apply, const char *why);
 /* The engine is gone: who waits for it does not wait for ever. */
 void control_apply_engine_gone(struct control_apply *apply);
 /* All workers obey what the engine reported for `round`. */

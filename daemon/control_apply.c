@@ -202,6 +202,9 @@ static void apply_refuse(struct control_apply *apply, enum api_error error, cons
 	struct apply       *a = apply->first;
 	struct model_faults *faults = &a->edit.faults;
 
+	/* It is the active one from here on, though it waits for something. */
+	if (a->news)
+		control_events_applied(apply->control->events);
 	if (a->request != NULL) {
 		api_reply_error(a->request, error, message, faults->count > 0 ? faults : NULL);
 	} else {
@@ -260,6 +263,16 @@ void control_apply_routed(struct control_apply *apply, uint64_t round, bool comp
 		apply_report(apply, control_routes_state(apply->control->routes));
 	else
 		apply_ready(apply);
+}
+
+void control_apply_hindered(struct control_apply *apply, const char *why)
+{
+	char message[256];
+
+	if (apply->first == NULL || apply->first->state != APPLY_ENGINE)
+		return;
+	snprintf(message, sizeof message, "the document is stored, but not yet in force: %s", why);
+	apply_refuse(apply, API_INTERNAL, message);
 }
 
 static void on_engine_gone(evutil_socket_t fd, short what, void *arg)

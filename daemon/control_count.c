@@ -460,6 +460,8 @@ static void on_ledger(void *arg)
 		else
 			evtimer_add(count->ledger_retry, &wait);
 	}
+	if (entry->stored == -1)
+		control_apply_hindered(entry->control->apply, entry->err.text);
 	entry_free(entry);
 }
 

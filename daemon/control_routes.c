@@ -389,6 +389,7 @@ static void on_slots(void *arg)
 	}
 	tg_log(TG_LOG_ERROR, "cannot store the hosts' counters", "reason=\"%s\"", table->err.text);
 	evtimer_add(routes->retry, &wait);
+	control_apply_hindered(table->control->apply, table->err.text);
 }
 
 static void slots_put(struct control_routes *routes)
@@ -439,6 +440,7 @@ static void routes_next(struct control_routes *routes)
 		tg_log(TG_LOG_ERROR, "cannot make a route table", "reason=\"%s\"", err.text);
 		routes->stale = true;
 		evtimer_add(routes->retry, &wait);
+		control_apply_hindered(routes->control->apply, err.text);
 		return;
 	}
 	routes->answering = routes->reports_count;

@@ -187,6 +187,42 @@ START_TEST(an_apply_outlives_its_engine_and_ends_with_the_next)
 }
 END_TEST
 
+/* The document is the active one all the same: it is in force with the next engine. */
+START_TEST(an_apply_waits_30_s_for_an_engine_that_stays_away)
+{
+	struct msg msg;
+	char      *text;
+
+	begin();
+	control_worker_dies();
+
+	char *document = document_text(DOCUMENT(""));
+	int   events = control_ask("GET", "/events", "", "");
+	int   client = control_ask("POST", "/apply", "", document);
+
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
+	control_engine_dies();
+	control_passes(29000);
+	ck_assert(!control_comes(client));
+	control_passes(30000);
+	text = control_answer(client);
+	ck_assert_ptr_nonnull(strstr(text, "HTTP/1.1 500 "));
+	ck_assert_ptr_nonnull(strstr(text, "the document is stored, but the engine is down"));
+	free(text);
+	text = control_answer_until(events, "\"generation\":1");
+	ck_assert_ptr_nonnull(strstr(text, "event: applied\n"));
+	free(text);
+	close(events);
+	control_engine_again();
+	engine_obeys();
+	client = control_ask("POST", "/apply", "", document);
+	engine_obeys();
+	answer_has(client, "\"generation\":1");
+	free(document);
+	control_end(NULL);
+}
+END_TEST
+
 START_TEST(health_answers_for_every_role)
 {
 	struct msg_down down = { { 0 } };
@@ -259,4 +295,5 @@ void test_control_apply(TCase *tc)
 	tcase_add_exit_test(tc, a_config_file_that_claims_an_operators_host_is_refused, 2);
 	tcase_add_exit_test(tc, a_stored_document_that_claims_an_operators_host_is_refused, 2);
 	tcase_add_test(tc, an_apply_outlives_its_engine_and_ends_with_the_next);
+	tcase_add_test(tc, an_apply_waits_30_s_for_an_engine_that_stays_away);
 }

@@ -1,7 +1,10 @@
 #include <check.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -149,15 +152,22 @@ static void recorded(int64_t rx, int64_t tx)
 	sqlite3_close(db);
 }
 
-static void ledger_stores(const struct msg_reading *readings, size_t count)
+static uint64_t ledger_sends(const struct msg_reading *readings, size_t count)
 {
 	static uint64_t   id;
 	struct tg_part    part = { readings, count * sizeof *readings };
 	struct msg_ledger ledger = { .id = ++id, .count = count };
 	struct tg_error   err;
-	struct msg        msg;
 
 	control_tell(control_engine(), MSG_LEDGER, &ledger, tg_memfd_make("ledger", &part, 1, &err));
+	return id;
+}
+
+static void ledger_stores(const struct msg_reading *readings, size_t count)
+{
+	uint64_t   id = ledger_sends(readings, count);
+	struct msg msg;
+
 	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_LEDGER_DONE, &msg, NULL);
 	ck_assert_uint_eq(msg.body.ledger_done.id, id);
 }
@@ -189,6 +199,99 @@ START_TEST(the_last_sample_is_taken_at_the_end)
 }
 END_TEST
 
+/* What was appended to the database's log until now is all that it has room for. */
+static void room_for(const char *file, bool more)
+{
+	struct rlimit room = { RLIM_INFINITY, RLIM_INFINITY };
+	struct stat   st;
+
+	ck_assert_int_eq(stat(file, &st), 0);
+	if (!more)
+		room.rlim_cur = (rlim_t)st.st_size;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &room), 0);
+}
+
+static void hears_500(int client, const char *why)
+{
+	char *answer = control_answer(client);
+
+	ck_assert_msg(strstr(answer, "HTTP/1.1 500 ") != NULL && strstr(answer, why) != NULL, "%s", answer);
+	free(answer);
+}
+
+static void is_healthy(bool healthy)
+{
+	char *answer = control_answer(control_ask("GET", "/health", "", ""));
+
+	ck_assert_msg((strstr(answer, "\"traffic cannot be recorded\"") == NULL) == healthy, "%s", answer);
+	free(answer);
+}
+
+/* The engine goes on once the readings are stored, and reads anew when they were not: old ones must not be
+ * stored behind newer ones. */
+START_TEST(a_ledger_that_finds_no_room_is_asked_for_again)
+{
+	struct msg_reading readings[2];
+	struct msg         msg;
+	char              *document = document_text(DOCUMENT(""));
+
+	signal(SIGXFSZ, SIG_IGN);
+	control_begin(RARELY_MS);
+	ready_comes();
+	control_network_up(&up, 51820, PUBLIC_1);
+
+	int client = control_ask("POST", "/apply", "", document);
+
+	free(document);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
+	readings[0] = (struct msg_reading){ .network = up.public_key, .epoch = up.epoch, .rx = 1000, .tx = 100,
+		                            .kind = MSG_READING_BASELINE };
+	readings[1] = readings[0];
+	readings[1].kind = MSG_READING_COUNT;
+	readings[1].rx = 1200;
+	room_for("traffic.db-wal", false);
+	ledger_sends(readings, 2);
+	hears_500(client, "the document is stored, but not yet in force: cannot ");
+	is_healthy(false);
+	ck_assert(!control_comes(control_engine()));
+	room_for("traffic.db-wal", true);
+	control_passes(1000);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
+	readings[1].rx = 1300;
+	ledger_stores(readings, 2);
+	is_healthy(true);
+	control_end(NULL);
+	recorded(300, 0);
+}
+END_TEST
+
+START_TEST(hosts_that_cannot_be_counted_are_not_routed)
+{
+	struct msg msg;
+	char      *document = document_text(HOST("a.example.com"));
+
+	signal(SIGXFSZ, SIG_IGN);
+	control_begin(RARELY_MS);
+	ready_comes();
+	control_network_up(&up, 51820, PUBLIC_1);
+
+	int client = control_ask("POST", "/apply", "", document);
+
+	free(document);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
+	room_for("traffic.db-wal", false);
+	control_engine_reports(1, msg.body.desired.generation, &up, 1);
+	hears_500(client, "the document is stored, but not yet in force: cannot ");
+	ck_assert(!control_comes(control_worker()));
+	room_for("traffic.db-wal", true);
+	control_passes(1000);
+	close(control_worker_obeys());
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_ROUTED, &msg, NULL);
+	ck_assert_uint_eq(msg.body.routed.seq, 1);
+	control_end(NULL);
+}
+END_TEST
+
 START_TEST(an_engine_that_is_gone_does_not_hold_up_the_end)
 {
 	control_begin(RARELY_MS);
@@ -202,6 +305,8 @@ END_TEST
 void test_control_count(TCase *tc)
 {
 	tcase_add_test(tc, the_last_sample_is_taken_at_the_end);
+	tcase_add_test(tc, a_ledger_that_finds_no_room_is_asked_for_again);
+	tcase_add_test(tc, hosts_that_cannot_be_counted_are_not_routed);
 	tcase_add_test(tc, an_engine_that_is_gone_does_not_hold_up_the_end);
 	tcase_add_test(tc, a_dead_workers_counters_are_committed_and_then_done);
 	tcase_add_test(tc, a_segment_is_not_done_before_the_supervisor_says_that_it_is_dead);

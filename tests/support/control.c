@@ -26,17 +26,70 @@
 #define PATIENCE_MS 15000
 #define MOMENT_MS   150
 #define ANSWER_MOST (8U << 20)
+#define TIMERS_MOST 256
 
 static char        home[] = "/tmp/tollgate-control-XXXXXX";
 static bool        at_home;
 static struct role role;
 static pthread_t   thread;
 static int         supervisor = -1, engine = -1, worker = -1;
+static int         clock_ends[2];	/* the test's, control's */
+
+struct timers {
+	struct timeval until;
+	struct event  *due[TIMERS_MOST];
+	size_t         count;
+};
+
+static int find_timer(const struct event_base *base, const struct event *event, void *arg)
+{
+	struct timers *timers = arg;
+	struct timeval at;
+
+	(void)base;
+	if (event_pending(event, EV_TIMEOUT, &at) == 0 || timercmp(&at, &timers->until, >))
+		return 0;
+	ck_assert_uint_lt(timers->count, TIMERS_MOST);
+	/* Only to be handed back to libevent. */
+	memcpy(&timers->due[timers->count++], &event, sizeof event);
+	return 0;
+}
+
+/* In control's thread. */
+static void on_clock(evutil_socket_t fd, short what, void *arg)
+{
+	struct event_base *base = arg;
+	struct timers      timers = { .count = 0 };
+	struct timeval     in;
+	unsigned           ms;
+
+	(void)what;
+	ck_assert_int_eq(read(fd, &ms, sizeof ms), sizeof ms);
+	in = (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+	evutil_gettimeofday(&timers.until, NULL);
+	timeradd(&timers.until, &in, &timers.until);
+	event_base_foreach_event(base, find_timer, &timers);
+	for (size_t i = 0; i < timers.count; i++)
+		event_active(timers.due[i], EV_TIMEOUT, 0);
+	ck_assert_int_eq(write(fd, &ms, sizeof ms), sizeof ms);
+}
+
+void control_passes(unsigned ms)
+{
+	ck_assert_int_eq(write(clock_ends[0], &ms, sizeof ms), sizeof ms);
+	ck_assert_int_eq(read(clock_ends[0], &ms, sizeof ms), sizeof ms);
+}
 
 static void *run(void *arg)
 {
-	role_control(arg);
-	event_base_free(((struct role *)arg)->base);
+	struct role  *control = arg;
+	struct event *passes = event_new(control->base, clock_ends[1], EV_READ | EV_PERSIST, on_clock,
+	                                 control->base);
+
+	event_add(passes, NULL);
+	role_control(control);
+	event_free(passes);
+	event_base_free(control->base);
 	return NULL;
 }
 
@@ -114,6 +167,7 @@ void control_start(uint64_t sample_ms)
 
 	if (!at_home)
 		control_home();
+	pair(clock_ends);
 	pair(ends);
 	supervisor = ends[0];
 	role = (struct role){ .self = MSG_ROLE_CONTROL, .supervisor_fd = ends[1], .base = event_base_new() };
@@ -318,6 +372,8 @@ void control_end(const struct snapshot *last)
 	}
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	close(supervisor);
+	close(clock_ends[0]);
+	close(clock_ends[1]);
 	if (worker != -1)
 		close(worker);
 	if (engine != -1)

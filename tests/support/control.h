@@ -43,6 +43,8 @@ void control_looks(uint64_t id, const struct snapshot *with);
 bool control_comes(int end);
 /* Makes a segment file with this in slot 0, and tells control of it. */
 int control_segment(const char *name, uint32_t index, bool live, const struct msg_slot *first);
+/* So much time passes for control: what it has set a timer for within that happens now. */
+void control_passes(unsigned ms);
 /* A network of the document DOCUMENT() of tests/support/document.h that is up, in `state`. */
 void control_network_up(struct snapshot_network *network, uint16_t port, const char *public_key);
 /* Answers as the engine: all of `networks` are as they say. */
