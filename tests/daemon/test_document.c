@@ -197,7 +197,7 @@ static const struct document_meta no_meta;
 static const struct document_meta meta_1 = { .generation = 1, .config = DIGEST("11111111") };
 static const struct document_meta meta_2 = { .generation = 2, .config = DIGEST("22222222") };
 
-/* What is written last: it would be in force with the next start, though its client was told that it failed. */
+/* It fails last: the new one would be in force with the next start, though its client was told otherwise. */
 START_TEST(a_directory_that_does_not_reach_the_disk_keeps_the_old_document)
 {
 	struct document *one = make(ONE), *two = make(TWO);
