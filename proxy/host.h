@@ -36,6 +36,7 @@ struct host {
 	const struct tg_endpoint *upstreams;
 	uint64_t                  netns_cookie;	/* 0: the host's own namespace */
 	uint32_t                  slot;		/* may change when tables are swapped */
+	uint32_t                  name_hash;	/* of this worker's own */
 	uint32_t                  max_connections;
 	uint32_t                  upstreams_count;
 	uint32_t                  turn;		/* of the round robin: upstream.c's */

@@ -2,27 +2,27 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/msg.h"
 
-#define MAGIC	   0x316574756f726774ULL	/* "tgroute1": the layout below */
+#define MAGIC	   0x326574756f726774ULL	/* "tgroute2": the layout below */
 #define HOSTS_MOST (2 * MSG_SLOTS)
 #define BYTES_MOST (1U << 30)
 
 /* The file: head, networks, buckets, hosts, upstreams, texts.  All is checked when it is opened. */
 struct head {
-	uint64_t magic;
-	uint64_t seed;
-	uint32_t buckets_count;		/* a power of two, at least twice the hosts */
-	uint32_t hosts_count;
-	uint32_t upstreams_count;
-	uint32_t texts_bytes;
-	uint32_t networks_count;	/* cookies, ascending */
-	uint32_t zero;
+	uint64_t           magic;
+	struct tg_hash_key hash_key;
+	uint32_t           buckets_count;	/* a power of two, at least twice the hosts */
+	uint32_t           hosts_count;
+	uint32_t           upstreams_count;
+	uint32_t           texts_bytes;
+	uint32_t           networks_count;	/* cookies, ascending */
+	uint32_t           zero;
 };
 
 struct target {
@@ -49,7 +49,7 @@ struct entry {
 struct routes {
 	const void               *map;
 	size_t                    map_bytes;
-	uint64_t                  seed;
+	struct tg_hash_key        hash_key;
 	uint32_t                  mask;		/* of buckets */
 	const uint64_t           *networks;
 	uint32_t                  networks_count;
@@ -59,16 +59,9 @@ struct routes {
 	const char               *texts;
 };
 
-/* FNV-1a from a secret start, and a last mix (of MurmurHash3): who gets a name into the table does not
- * know where it lands. */
-static uint32_t hash_of(uint64_t seed, const char *name)
+static uint32_t hash_of(const struct tg_hash_key *key, const char *name)
 {
-	uint64_t hash = seed;
-
-	for (; *name != '\0'; name++)
-		hash = (hash ^ (uint8_t)*name) * 0x100000001b3ULL;
-	hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccdULL;
-	return (uint32_t)(hash ^ (hash >> 33));
+	return (uint32_t)tg_hash(key, name, strlen(name));
 }
 
 /* What routes_build() fills before it goes into the file. */
@@ -91,13 +84,15 @@ static void draft_clear(struct draft *draft)
 }
 
 /* The same in all tables of a process, so that equal hosts make equal tables. */
-static int seed_read(uint64_t *to)
+static int key_read(struct tg_hash_key *to)
 {
-	static uint64_t seed;
+	static struct tg_hash_key key;
+	static bool               made;
 
-	if (seed == 0 && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+	if (!made && tg_hash_key_make(&key) == -1)
 		return -1;
-	*to = seed;
+	made = true;
+	*to = key;
 	return 0;
 }
 
@@ -134,7 +129,7 @@ static int draft_measure(struct draft *draft, const struct routes_host *hosts, s
 		.upstreams_count = (uint32_t)upstreams,
 		.texts_bytes = (uint32_t)texts,
 	};
-	if (seed_read(&draft->head.seed) == -1)
+	if (key_read(&draft->head.hash_key) == -1)
 		return tg_fail_sys(err, "no random numbers");
 
 	draft->networks = calloc(count + 1, sizeof(*draft->networks));
@@ -202,7 +197,7 @@ static int draft_fill(struct draft *draft, const struct routes_host *hosts, size
 	for (size_t i = 0; i < count; i++) {
 		const struct routes_host *host = &hosts[i];
 		struct entry             *entry = &draft->entries[i];
-		uint32_t                  hash = hash_of(draft->head.seed, host->name);
+		uint32_t                  hash = hash_of(&draft->head.hash_key, host->name);
 		uint32_t                 *bucket = draft_bucket(draft, host->name, hash);
 
 		if (*bucket != 0)
@@ -338,7 +333,7 @@ static bool layout_is_sound(struct routes *routes, const struct head *head)
 	    head->networks_count > HOSTS_MOST || head->texts_bytes == 0 ||
 	    texts_at + head->texts_bytes != routes->map_bytes)
 		return false;
-	routes->seed = head->seed;
+	routes->hash_key = head->hash_key;
 	routes->mask = head->buckets_count - 1;
 	routes->networks = (const void *)(map + networks_at);
 	routes->networks_count = head->networks_count;
@@ -381,7 +376,7 @@ void routes_close(struct routes *routes)
 static const struct entry *entry_find(const struct routes *routes, enum routes_scheme scheme,
                                       const char *name)
 {
-	uint32_t hash = hash_of(routes->seed, name);
+	uint32_t hash = hash_of(&routes->hash_key, name);
 
 	for (uint32_t i = hash & routes->mask; routes->buckets[i] != 0; i = (i + 1) & routes->mask) {
 		const struct entry *entry = &routes->entries[routes->buckets[i] - 1];
