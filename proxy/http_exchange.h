@@ -44,6 +44,12 @@ enum http_state {
 	HTTP_STATE_LINGER,	/* all is said: the client is to take it in before the socket closes */
 };
 
+/* A slot may go to another host while a connection lives: the slot alone does not tell them apart. */
+struct http_seen {
+	uint32_t slot;
+	uint32_t name_hash;
+};
+
 /* An upgraded connection. */
 struct http_tunnel {
 	struct relay      relay;
@@ -70,7 +76,7 @@ struct http_conn {
 	struct http_body   response;
 	struct http_tunnel *tunnel;	/* NULL but in HTTP_STATE_TUNNEL */
 
-	uint32_t          *seen;	/* slots that counted this connection */
+	struct http_seen  *seen;	/* hosts that counted this connection */
 	uint16_t           seen_count;
 	uint16_t           interim;	/* 1xx responses so far */
 	uint32_t           lingered;	/* bytes */

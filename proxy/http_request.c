@@ -192,17 +192,18 @@ enum http_step http_request_again(struct http_conn *c, bool reset)
 /* Counts the connection when it comes to this host for the first time. */
 static void host_count_first(struct http_conn *c)
 {
-	uint32_t slot = c->use.host->slot;
+	const struct http_seen host = { .slot = c->use.host->slot, .name_hash = c->use.host->name_hash };
 
 	for (unsigned i = 0; i < c->seen_count; i++)
-		if (c->seen[i] == slot)
+		if (c->seen[i].slot == host.slot && c->seen[i].name_hash == host.name_hash)
 			return;
 	host_count_connection(&c->use);
 	/* In powers of two.  When there is no memory or no room, the connection ends before it could be
 	 * counted twice. */
 	if ((c->seen_count & (c->seen_count - 1)) == 0) {
-		size_t    room = c->seen_count == 0 ? 1 : c->seen_count * 2U;
-		uint32_t *grown = room > HTTP_HOSTS_MOST ? NULL : realloc(c->seen, room * sizeof(*grown));
+		size_t            room = c->seen_count == 0 ? 1 : c->seen_count * 2U;
+		struct http_seen *grown = room > HTTP_HOSTS_MOST ? NULL
+		                                                 : realloc(c->seen, room * sizeof(*grown));
 
 		if (grown == NULL) {
 			c->close = true;
@@ -210,7 +211,7 @@ static void host_count_first(struct http_conn *c)
 		}
 		c->seen = grown;
 	}
-	c->seen[c->seen_count++] = slot;
+	c->seen[c->seen_count++] = host;
 }
 
 /* Finds the host of this request and makes it the connection's.  0, or the status to answer. */

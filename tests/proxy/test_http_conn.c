@@ -270,6 +270,39 @@ START_TEST(bytes_and_connections_are_counted_for_their_host)
 }
 END_TEST
 
+/* Control gives a slot away only after a table without its host. */
+START_TEST(who_gets_a_slot_that_was_counted_in_is_counted_anew)
+{
+	struct routes_host hosts[2];
+	int                upstream, client = begin(a, GET_A, &upstream);
+
+	web_say(&in, upstream, OK);
+	hear_ok(client);
+	web_say(&in, client, GET_B);
+	upstream = ingress_accept(&in, b);
+	hear_head(upstream);
+	web_say(&in, upstream, OK);
+	hear_ok(client);
+	ck_assert_uint_eq(in.slots[1].connections, 1);
+
+	hosts[0] = ingress_host(&in, ROUTES_HTTP, "*.b.example", &at_b, 1);
+	hosts[1] = ingress_host(&in, ROUTES_HTTP, "c.example", &at_a, 1);
+	hosts[0].slot = 2;
+	hosts[1].slot = 1;
+	ingress_routes(&in, hosts, 1);
+	ingress_routes(&in, hosts, 2);
+	for (int i = 0; i < 2; i++) {
+		web_say(&in, client, "GET / HTTP/1.1\r\nHost: c.example\r\n\r\n");
+		upstream = i == 0 ? ingress_accept(&in, a) : upstream;
+		hear_head(upstream);
+		web_say(&in, upstream, OK);
+		hear_ok(client);
+		ck_assert_uint_eq(in.slots[1].connections, 2);
+	}
+	ck_assert_uint_eq(in.slots[2].connections, 1);
+}
+END_TEST
+
 START_TEST(a_kept_connection_that_died_is_replaced)
 {
 	int first, second;
@@ -562,6 +595,7 @@ void test_http_conn(TCase *tc)
 	                    sizeof(answers) / sizeof(answers[0]));
 	tcase_add_test(tc, heads_that_are_too_large_are_refused);
 	tcase_add_test(tc, bytes_and_connections_are_counted_for_their_host);
+	tcase_add_test(tc, who_gets_a_slot_that_was_counted_in_is_counted_anew);
 	tcase_add_test(tc, a_kept_connection_that_died_is_replaced);
 	tcase_add_test(tc, what_may_have_been_done_is_not_done_twice);
 	tcase_add_loop_test(tc, a_broken_response_is_a_502, 0, sizeof(broken) / sizeof(broken[0]));
