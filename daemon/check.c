@@ -1,17 +1,27 @@
 #include "daemon/check.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "api/api.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/model.h"
+#include "daemon/account.h"
 #include "daemon/files.h"
 #include "daemon/options.h"
+
+static int complain(const char *what, const struct tg_error *err)
+{
+	fprintf(stderr, "%s: %s\n", what, err->text);
+	return 2;
+}
 
 static void print_faults(const char *path, const char *kind, const struct model_faults *faults)
 {
 	for (size_t i = 0; i < faults->count; i++)
-		fprintf(stderr, "%s: %s%s: %s\n", path, kind, faults->list[i].path, faults->list[i].text);
+		fprintf(stderr, "%s: %s%s%s%s\n", path, kind, faults->list[i].path,
+		        faults->list[i].path[0] != '\0' ? ": " : "", faults->list[i].text);
 	if (faults->total > faults->count)
 		fprintf(stderr, "%s: and %zu more\n", path, faults->total - faults->count);
 }
@@ -38,7 +48,33 @@ static int check_document(const char *path, int fd)
 	return result == MODEL_OK ? 0 : 2;
 }
 
-static int check_readable(const char *path)
+static int check_config(const char *path)
+{
+	struct tg_error err = { 0 };
+	TG_AUTO_FD      fd = files_read(path, MODEL_BYTES_MOST, &err);
+
+	return fd == -1 ? complain(path, &err) : check_document(path, fd);
+}
+
+static int check_user(const struct options *options)
+{
+	struct tg_error err = { 0 };
+	struct account  account;
+
+	/* The standard name may be missing. */
+	if (options->user == NULL || account_find(&account, options->user, options->state_dir, &err) == 0)
+		return 0;
+	return complain("--user", &err);
+}
+
+/* One of the API's files as text. */
+struct text {
+	const void *at;
+	size_t      bytes;
+};
+
+/* Without a path that is nothing, and no fault. */
+static int text_read(const char *path, struct text *to)
 {
 	struct tg_error err = { 0 };
 
@@ -48,29 +84,73 @@ static int check_readable(const char *path)
 	TG_AUTO_FD fd = files_read(path, FILES_SMALL_BYTES_MOST, &err);
 
 	if (fd == -1)
-		fprintf(stderr, "%s: %s\n", path, err.text);
-	return fd == -1 ? 2 : 0;
+		return complain(path, &err);
+	to->at = tg_memfd_map(fd, 0, FILES_SMALL_BYTES_MOST, &to->bytes, &err);
+	if (to->at == NULL)	/* an empty file cannot be mapped */
+		*to = (struct text){ "", 0 };
+	return 0;
 }
 
-static int check_config(const char *path)
+static void text_forget(struct text *text)
+{
+	if (text->bytes > 0)
+		tg_memfd_unmap(text->at, text->bytes);
+}
+
+static int check_tokens(struct api *api, const struct options *options)
 {
 	struct tg_error err = { 0 };
-	TG_AUTO_FD      fd = files_read(path, MODEL_BYTES_MOST, &err);
+	struct text     text = { NULL, 0 };
+	int             status = text_read(options->token_file, &text);
 
-	if (fd != -1)
-		return check_document(path, fd);
-	fprintf(stderr, "%s: %s\n", path, err.text);
-	return 2;
+	if (status == 0 && text.at != NULL && api_tokens(api, text.at, text.bytes, &err) == -1)
+		status = complain(options->token_file, &err);
+	text_forget(&text);
+	if (options->token != NULL && api_tokens(api, options->token, strlen(options->token), &err) == -1)
+		status = complain("TOLLGATE_TOKEN", &err);
+	return status;
+}
+
+static int check_tls(struct api *api, const struct options *options)
+{
+	const char *const paths[] = { options->api_cert, options->api_key, options->api_client_ca };
+	struct text       pem[3] = { { NULL, 0 } };
+	struct tg_error   err = { 0 };
+	int               status = 0;
+
+	for (size_t i = 0; i < 3; i++)
+		if (text_read(paths[i], &pem[i]) != 0)
+			status = 2;
+	if (status == 0 && pem[0].at != NULL &&
+	    api_tls(api, pem[0].at, pem[0].bytes, pem[1].at, pem[1].bytes, pem[2].at, pem[2].bytes, &err) == -1)
+		status = complain("--api-cert", &err);
+	for (size_t i = 0; i < 3; i++)
+		text_forget(&pem[i]);
+	return status;
+}
+
+/* An API that listens nowhere reads its files as the true one would. */
+static int check_api(const struct options *options)
+{
+	struct api *api = api_new(NULL, &(const struct api_options){ NULL });
+
+	if (api == NULL) {
+		fputs("out of memory\n", stderr);
+		return 2;
+	}
+
+	int tokens = check_tokens(api, options);
+	int tls = check_tls(api, options);
+
+	api_free(api);
+	return tokens != 0 ? tokens : tls;
 }
 
 int check_files(const struct options *options)
 {
-	const char *const others[] = { options->token_file, options->api_cert, options->api_key,
-				       options->api_client_ca };
-	int               status = options->config != NULL ? check_config(options->config) : 0;
+	int config = options->config != NULL ? check_config(options->config) : 0;
+	int user = check_user(options);
+	int api = check_api(options);
 
-	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-		if (check_readable(others[i]) != 0)
-			status = 2;
-	return status;
+	return config != 0 ? config : user != 0 ? user : api;
 }

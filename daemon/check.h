@@ -4,8 +4,8 @@
 
 struct options;
 
-/* Prints each fault of the files that the options name, with its place, to standard error.  Returns the
- * exit status: 0, or 2 when there is one. */
+/* Prints each fault of what the options name (files, the user), with its place, to standard error.  Returns
+ * the exit status: 0, or 2 when there is one. */
 int check_files(const struct options *options);
 
 #endif

@@ -9,7 +9,7 @@ import pytest
 from rig.daemon import TOLLGATED, Daemon, notify_socket
 from rig.documents import NETWORK, ONE
 from rig.lab import ip, run
-from rig.servers import Server
+from rig.servers import Server, make_certificate
 from rig.wait import SLOW, until
 
 
@@ -82,6 +82,29 @@ def test_check_validates_options_and_document_and_starts_nothing(daemon, directo
     status, text = daemon.fails("--check", "--config", bad)
     assert status == 2 and "/51820/mtu" in text
     assert daemon.namespaces() == [] and list(daemon.state.iterdir()) == []
+
+
+def test_check_finds_what_would_stop_a_start(daemon, directory):
+    for name, text in (("good", "read a-token-0123456789\n"), ("empty", ""), ("scope", "root a-token-0123456789\n"),
+                       ("document", "{")):
+        (directory / name).write_text(text)
+    one = make_certificate(directory, "one", "one.example")
+    two = make_certificate(directory, "two", "two.example")
+    tls = ["--api-cert", one, "--api-key", one]
+    assert daemon.fails("--check", "--token-file", directory / "good", *tls, "--api-client-ca", two) == (0, "")
+    for options, names in ((["--token-file", directory / "empty"], f"{directory}/empty: no token in it"),
+                           (["--token-file", directory / "scope"], f"{directory}/scope: line 1: the scope"),
+                           (["--token-file", directory], f"{directory}: is no file"),
+                           (["--api-cert", one, "--api-key", two.with_suffix(".key")], "the API's key"),
+                           (["--api-cert", directory / "good", "--api-key", one], "the API's certificate"),
+                           ([*tls, "--api-client-ca", directory / "empty"], "the API's client CA"),
+                           (["--user", "root"], "--user: control may not run as"),
+                           (["--user", "no-such-user-here"], "no-such-user-here"),
+                           (["--config", directory / "document"], f"{directory}/document: line 1, column 2: ")):
+        refused(daemon, "--check", *options, names=names)
+    daemon.environment["TOLLGATE_TOKEN"] = "root a-token-0123456789"
+    refused(daemon, "--check", names="TOLLGATE_TOKEN: line 1: the scope")
+    daemon.started = False
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "invalid"])
