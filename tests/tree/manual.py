@@ -63,6 +63,22 @@ def check_program(program, page):
         compare("the variable", program, page, variables_of(flags - plain, said), set(VARIABLE.findall(written)))
 
 
+def check_later():
+    """Which options are refused as not yet there."""
+    later = {FLAG.search(line)[0] for line in help_of("tollgated").splitlines() if "(not in this version)" in line}
+    page = pathlib.Path(PAGES["tollgated"]).read_text()
+    told, above = set(), set()
+    for item in page.split("\n.It ")[1:]:
+        head, _, text = item.partition("\n")
+        above |= {"--" + flag[1:] for flag in re.findall(r"Fl (-[a-z-]+)", head)}
+        if "Not in this version." in text:
+            told |= above
+        if text.strip():
+            above = set()
+    for flag in sorted(later ^ told):
+        faults.append(f"{PAGES['tollgated']}: {flag} is {'not ' if flag in told else ''}refused by the program")
+
+
 def check_routes():
     source = "\n".join(path.read_text() for path in sorted(pathlib.Path("api").glob("*.c")))
     routes = set(ROUTE.findall(source))
@@ -78,6 +94,7 @@ for page in ALL:
     lint(page)
 for program, page in PAGES.items():
     check_program(program, page)
+check_later()
 check_routes()
 for one in faults:
     print(one)
