@@ -181,12 +181,14 @@ void store_db_reset(struct store *store, enum store_sql which)
 
 int store_db_step(struct store *store, enum store_sql which, struct tg_error *err)
 {
-	int rc = sqlite3_step(store->statements[which]);
+	int  rc = sqlite3_step(store->statements[which]);
+	/* To SQLite a commit only reads. */
+	bool reads = which != STORE_SQL_COMMIT && sqlite3_stmt_readonly(store->statements[which]);
 
 	if (rc == SQLITE_ROW)
 		return 1;
 	if (rc != SQLITE_DONE)
-		fail(store, rc, sqlite3_stmt_readonly(store->statements[which]) ? "read" : "write", err);
+		fail(store, rc, reads ? "read" : "write", err);
 	sqlite3_reset(store->statements[which]);
 	return rc == SQLITE_DONE ? 0 : -1;
 }

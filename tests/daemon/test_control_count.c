@@ -251,7 +251,7 @@ START_TEST(a_ledger_that_finds_no_room_is_asked_for_again)
 	readings[1].rx = 1200;
 	room_for("traffic.db-wal", false);
 	ledger_sends(readings, 2);
-	hears_500(client, "the document is stored, but not yet in force: cannot ");
+	hears_500(client, "the document is stored, but not yet in force: cannot write the traffic database");
 	is_healthy(false);
 	ck_assert(!control_comes(control_engine()));
 	room_for("traffic.db-wal", true);
@@ -281,7 +281,7 @@ START_TEST(hosts_that_cannot_be_counted_are_not_routed)
 	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
 	room_for("traffic.db-wal", false);
 	control_engine_reports(1, msg.body.desired.generation, &up, 1);
-	hears_500(client, "the document is stored, but not yet in force: cannot ");
+	hears_500(client, "the document is stored, but not yet in force: cannot write the traffic database");
 	ck_assert(!control_comes(control_worker()));
 	room_for("traffic.db-wal", true);
 	control_passes(1000);
