@@ -167,8 +167,8 @@ static void network_refuse(struct api_request *request, enum api_error error)
 		api_reply_error(request, API_NOT_FOUND, "no network has that port", NULL);
 		return;
 	}
-	model_faults_add(&faults, "/network", "neither a public key nor a port");
-	api_reply_error(request, API_BAD_REQUEST, "a bad query", &faults);
+	model_faults_add(&faults, "network", "neither a public key nor a port");
+	api_reply_error(request, API_BAD_REQUEST, "bad query", &faults);
 	model_faults_clear(&faults);
 }
 

@@ -92,6 +92,11 @@ def test_paths_and_methods_that_are_none_of_ours(api):
     assert api.get("/traffic?since=-1").status == 400
     assert api.get("/traffic?resolution=week").status == 400
     assert api.apply({}, "?dry_run=perhaps").status == 400
+    assert api.get("/traffic?network=7").status == 404
+    for query in ("network=seven", "since=7&since=7", "until=-1", "colour=red"):
+        error = api.get(f"/traffic?{query}").json["error"]
+        assert (error["code"], error["message"]) == ("BAD_REQUEST", "bad query")
+        assert [detail["path"] for detail in error["details"]] == [query.split("=")[0]]
 
 
 def test_aliases_answer_as_what_they_stand_for(api):
