@@ -1,5 +1,4 @@
 #include <event2/event.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/model.h"
+#include "daemon/claims.h"
 #include "daemon/control.h"
 #include "daemon/control_events.h"
 #include "daemon/control_metrics.h"
@@ -18,7 +17,7 @@
 #include "daemon/jobs.h"
 #include "daemon/role.h"
 #include "daemon/slots.h"
-#include "proxy/routes.h"
+#include "daemon/table.h"
 
 #define FORWARDS_MOST	  1024
 #define REPORTS_MOST	  64	/* of the engine, not yet answered: it waits for answers itself */
@@ -32,14 +31,11 @@ struct report {
 };
 
 /* A table on its way to the workers: its new slots are stored first. */
-struct table {
-	struct control    *control;	/* borrowed */
-	int                fd;
-	uint64_t           version;
-	struct store_slot *slots;
-	size_t             slots_count;
-	int                stored;
-	struct tg_error    err;
+struct making {
+	struct control *control;	/* borrowed */
+	struct table    table;
+	int             stored;
+	struct tg_error err;
 };
 
 struct control_routes {
@@ -51,7 +47,7 @@ struct control_routes {
 	size_t             reports_count;	/* the first `answering` of them get the table under way */
 	size_t             answering;
 	struct slots      *slots;
-	struct table      *making;	/* its slots are being stored */
+	struct making     *making;	/* NULL: none */
 	int                fd;		/* the table that workers have or are given, -1: none yet */
 	uint64_t           version;	/* of it */
 	uint64_t           asked[MSG_WORKERS_MOST];	/* newest version sent to that worker */
@@ -84,20 +80,19 @@ struct control_routes *control_routes_new(struct control *control)
 	return routes;
 }
 
-static void table_free(struct table *table)
+static void making_free(struct making *making)
 {
-	if (table == NULL)
+	if (making == NULL)
 		return;
-	tg_close_at(&table->fd);
-	free(table->slots);
-	free(table);
+	table_clear(&making->table);
+	free(making);
 }
 
 void control_routes_free(struct control_routes *routes)
 {
 	if (routes == NULL)
 		return;
-	table_free(routes->making);
+	making_free(routes->making);
 	snapshot_clear(&routes->state);
 	slots_free(routes->slots);
 	tg_close_at(&routes->fd);
@@ -126,167 +121,21 @@ struct slots *control_routes_slots(struct control_routes *routes)
 	return routes->slots;
 }
 
-/* Whether `name` of a document takes the operator's `host`: itself, or as a wildcard over it. */
-static bool host_claims(const char *name, const char *host)
-{
-	const char *rest = strchr(host, '.');
-
-	return strcmp(name, host) == 0 || (name[0] == '*' && rest != NULL && strcmp(name + 1, rest) == 0);
-}
-
 void control_routes_claimed(const struct control_routes *routes, const struct model *model,
                             struct model_faults *faults)
 {
-	for (size_t i = 0; i < model->networks_count && routes->forwards_count > 0; i++) {
-		const struct model_network *network = &model->networks[i];
-
-		for (uint32_t k = 0; k < network->hosts_count; k++) {
-			const struct model_host *host = &model->hosts[network->hosts_first + k];
-			const char              *name = model_text(model, host->name_at);
-			char                     path[320];
-
-			if (host->scheme == MODEL_SSH)
-				continue;
-			snprintf(path, sizeof path, "/%u/proxy/%s:~1~1%s", network->port,
-			         host->scheme == MODEL_HTTPS ? "https" : "http", name);
-			for (size_t f = 0; f < routes->forwards_count; f++)
-				if (host_claims(name, routes->forwards[f].host)) {
-					model_faults_add(faults, path, "%s is the operator's own (--forward)",
-					                 routes->forwards[f].host);
-					break;
-				}
-		}
-	}
-}
-
-/* Hosts under construction. */
-struct building {
-	struct routes_host *hosts;
-	size_t              count;
-	struct store_slot  *fresh;
-	size_t              fresh_count;
-};
-
-static void target_fill(const struct model *model, const struct model_host *from, struct routes_target *to)
-{
-	to->present = 1;
-	to->host_header = from->host_header_at != 0 ? model_text(model, from->host_header_at) : NULL;
-	to->upstreams = from->upstreams_count > 0 ? &model->upstreams[from->upstreams_first] : NULL;
-	to->upstreams_count = from->upstreams_count;
-	to->max_connections = from->max_connections;
-	to->proxy_protocol = from->proxy_protocol;
-	to->redirect_to_https = from->redirect_to_https;
-}
-
-/* Hosts of a network are sorted by name, so the two schemes of one name stand together. */
-static int building_network(struct control_routes *routes, struct building *b, const struct model *model,
-                            const struct model_network *network)
-{
-	const struct snapshot_network *live = snapshot_find(&routes->state, network->port);
-	bool up = live != NULL && live->state == SNAPSHOT_UP &&
-	          tg_key_equal(&live->public_key, &network->public_key);
-
-	for (uint32_t i = 0; i < network->hosts_count; i++) {
-		const struct model_host *host = &model->hosts[network->hosts_first + i];
-		const char              *name = model_text(model, host->name_at);
-		struct routes_host      *to = b->count > 0 ? &b->hosts[b->count - 1] : NULL;
-
-		if (host->scheme == MODEL_SSH)
-			continue;
-		if (to == NULL || strcmp(to->name, name) != 0) {
-			bool fresh = false;
-
-			to = &b->hosts[b->count];
-			memset(to, 0, sizeof *to);
-			to->name = name;
-			to->netns_cookie = up ? live->epoch.netns_cookie : 0;
-			to->network_id = to->netns_cookie;
-			to->slot = slots_take(routes->slots, &network->public_key, name, &fresh);
-			if (to->slot == SLOTS_NONE)
-				return -1;
-			b->count++;
-			if (fresh) {
-				struct store_slot *slot = &b->fresh[b->fresh_count++];
-
-				slot->slot = to->slot;
-				slot->network = network->public_key;
-				snprintf(slot->host, sizeof slot->host, "%s", name);
-			}
-		}
-		target_fill(model, host, &to->scheme[host->scheme == MODEL_HTTPS ? ROUTES_HTTPS : ROUTES_HTTP]);
-	}
-	return 0;
-}
-
-static void building_forwards(const struct control_routes *routes, struct building *b)
-{
-	size_t first = b->count;
-
-	for (size_t i = 0; i < routes->forwards_count; i++) {
-		const struct msg_forward *forward = &routes->forwards[i];
-		struct routes_host       *to = NULL;
-
-		for (size_t k = first; k < b->count; k++)
-			if (strcmp(b->hosts[k].name, forward->host) == 0)
-				to = &b->hosts[k];
-		if (to == NULL) {
-			to = &b->hosts[b->count++];
-			memset(to, 0, sizeof *to);
-			to->name = forward->host;
-			to->network_id = 1;
-			to->slot = SLOTS_NONE;
-		}
-
-		struct routes_target *target = &to->scheme[forward->https ? ROUTES_HTTPS : ROUTES_HTTP];
-
-		target->present = 1;
-		target->upstreams = &forward->upstream;
-		target->upstreams_count = 1;
-		target->max_connections = MODEL_UNLIMITED;
-	}
-}
-
-static struct table *table_build(struct control_routes *routes, struct tg_error *err)
-{
-	const struct model *model = routes->control->active->model;
-	size_t              most = model->hosts_count + routes->forwards_count;
-	struct building     b = { .hosts = calloc(most + 1, sizeof *b.hosts),
-				  .fresh = calloc(model->hosts_count + 1, sizeof *b.fresh) };
-	struct table       *table = calloc(1, sizeof *table);
-	int                 failed = b.hosts == NULL || b.fresh == NULL || table == NULL ? tg_fail_memory(err) : 0;
-
-	if (failed == 0) {
-		slots_table_begin(routes->slots);
-		for (size_t i = 0; i < model->networks_count && failed == 0; i++)
-			if (building_network(routes, &b, model, &model->networks[i]) == -1)
-				failed = tg_fail(err, TG_CODE_LIMIT, "more than %u hosts have counters", MSG_SLOTS);
-		slots_table_end(routes->slots, routes->version + 1);
-	}
-	if (failed == 0) {
-		building_forwards(routes, &b);
-		table->fd = routes_build(b.hosts, b.count, err);
-		failed = table->fd == -1 ? -1 : 0;
-	}
-	free(b.hosts);
-	if (failed == -1) {
-		free(b.fresh);
-		free(table);
-		return NULL;
-	}
-	table->control = routes->control;
-	table->version = routes->version + 1;
-	table->slots = b.fresh;
-	table->slots_count = b.fresh_count;
-	return table;
+	claims_find(routes->forwards, routes->forwards_count, model, faults);
 }
 
 static void run_slots(void *arg)
 {
-	struct table            *table = arg;
-	const struct store_batch batch = { .slots = table->slots, .slots_count = table->slots_count };
+	struct making           *making = arg;
+	const struct store_batch batch = { .slots = making->table.slots,
+					   .slots_count = making->table.slots_count };
 	struct store_outcome     outcome;
 
-	table->stored = store_commit(table->control->store, tg_clock_unix_ms(), &batch, &outcome, &table->err);
+	making->stored = store_commit(making->control->store, tg_clock_unix_ms(), &batch, &outcome,
+	                              &making->err);
 }
 
 static void worker_send(struct control_routes *routes, uint32_t index)
@@ -361,13 +210,13 @@ static void routes_wait(struct control_routes *routes)
 	evtimer_add(routes->late, &wait);
 }
 
-static void table_publish(struct control_routes *routes, struct table *table)
+static void table_publish(struct control_routes *routes, struct making *making)
 {
 	tg_close_at(&routes->fd);
-	routes->fd = tg_take_fd(&table->fd);
-	routes->version = table->version;
+	routes->fd = tg_take_fd(&making->table.fd);
+	routes->version = making->table.version;
 	routes->making = NULL;
-	table_free(table);
+	making_free(making);
 	for (uint32_t i = 0; i < routes->control->role->start.workers; i++)
 		worker_send(routes, i);
 	routes_wait(routes);
@@ -379,17 +228,17 @@ static void slots_put(struct control_routes *routes);
 static void on_slots(void *arg)
 {
 	static const struct timeval wait = { .tv_sec = SLOTS_RETRY_MS / 1000 };
-	struct table               *table = arg;
-	struct control_routes      *routes = table->control->routes;
+	struct making              *making = arg;
+	struct control_routes      *routes = making->control->routes;
 
-	if (table->stored == 0) {
+	if (making->stored == 0) {
 		slots_stored(routes->slots);
-		table_publish(routes, table);
+		table_publish(routes, making);
 		return;
 	}
-	tg_log(TG_LOG_ERROR, "cannot store the hosts' counters", "reason=\"%s\"", table->err.text);
+	tg_log(TG_LOG_ERROR, "cannot store the hosts' counters", "reason=\"%s\"", making->err.text);
 	evtimer_add(routes->retry, &wait);
-	control_apply_hindered(table->control->apply, table->err.text);
+	control_apply_hindered(making->control->apply, making->err.text);
 }
 
 static void slots_put(struct control_routes *routes)
@@ -425,18 +274,40 @@ static bool table_same(int a, int b)
 	return same;
 }
 
+static struct making *making_begin(struct control_routes *routes, struct tg_error *err)
+{
+	const struct table_source from = { .model = routes->control->active->model,
+					   .state = &routes->state,
+					   .forwards = routes->forwards,
+					   .forwards_count = routes->forwards_count,
+					   .slots = routes->slots,
+					   .version = routes->version + 1 };
+	struct making            *making = calloc(1, sizeof *making);
+
+	if (making == NULL) {
+		tg_fail_memory(err);
+		return NULL;
+	}
+	making->control = routes->control;
+	if (table_build(&from, &making->table, err) == -1) {
+		free(making);
+		return NULL;
+	}
+	return making;
+}
+
 /* Makes a table of the newest state and document, unless one is under way or nothing waits. */
 static void routes_next(struct control_routes *routes)
 {
 	static const struct timeval wait = { .tv_sec = SLOTS_RETRY_MS / 1000 };
 	struct tg_error             err;
-	struct table               *table;
+	struct making              *making;
 
 	if (routes->making != NULL || routes->answering > 0 || (routes->reports_count == 0 && !routes->stale))
 		return;
 	routes->stale = false;
-	table = table_build(routes, &err);
-	if (table == NULL) {
+	making = making_begin(routes, &err);
+	if (making == NULL) {
 		tg_log(TG_LOG_ERROR, "cannot make a route table", "reason=\"%s\"", err.text);
 		routes->stale = true;
 		evtimer_add(routes->retry, &wait);
@@ -444,17 +315,17 @@ static void routes_next(struct control_routes *routes)
 		return;
 	}
 	routes->answering = routes->reports_count;
-	if (table_same(routes->fd, table->fd)) {
-		table_free(table);
+	if (table_same(routes->fd, making->table.fd)) {
+		making_free(making);
 		routes_settle(routes);
 		return;
 	}
-	routes->making = table;
-	if (table->slots_count > 0) {
+	routes->making = making;
+	if (making->table.slots_count > 0) {
 		slots_put(routes);
 		return;
 	}
-	table_publish(routes, table);
+	table_publish(routes, making);
 }
 
 void control_routes_networks(struct control_routes *routes, const struct msg_networks *body, int fd)
