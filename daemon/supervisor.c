@@ -219,11 +219,19 @@ static void start_again(struct process *p)
 	supervisor_set_timer(p, wait_ms);
 }
 
+/* What an option names, or the stored document, is no good: the process has said so. */
+static bool is_refusal(const struct process *p, int status)
+{
+	return !p->stopping && !p->ever_ready && WIFEXITED(status) && WEXITSTATUS(status) == STATUS_CANNOT_START;
+}
+
 static void on_death(struct process *p, int status)
 {
 	struct supervisor *s = p->supervisor;
+	bool               refusal = is_refusal(p, status);
 
-	log_death(p, status);
+	if (!refusal)
+		log_death(p, status);
 	event_del(p->timer);
 	channel_free(p->channel);
 	p->channel = NULL;
@@ -231,13 +239,11 @@ static void on_death(struct process *p, int status)
 	if (p->segment[0] != '\0')
 		segment_ended(s, segments_end(s->segments, p->segment));
 	p->segment[0] = '\0';
-	if (!p->stopping) {
-		if (!p->ever_ready && WIFEXITED(status) && WEXITSTATUS(status) == STATUS_CANNOT_START) {
-			s->status = STATUS_CANNOT_START;
-			begin_phase(s, PHASE_END);
-		} else {
-			start_again(p);
-		}
+	if (refusal) {
+		s->status = STATUS_CANNOT_START;
+		begin_phase(s, PHASE_END);
+	} else if (!p->stopping) {
+		start_again(p);
 	}
 	p->ready = false;
 	tell_state(s);
@@ -410,6 +416,7 @@ int supervisor_run(const struct options *options)
 	for (size_t i = 0; i < s.count; i++)
 		channel_free(s.processes[i].channel);
 	supervisor_close(&s);
-	tg_log(TG_LOG_INFO, "stopped", "status=%d", s.status);
+	if (s.status != STATUS_CANNOT_START)
+		tg_log(TG_LOG_INFO, "stopped", "status=%d", s.status);
 	return s.status;
 }
