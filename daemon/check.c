@@ -1,5 +1,6 @@
 #include "daemon/check.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "base/fd.h"
 #include "base/model.h"
 #include "daemon/account.h"
+#include "daemon/claims.h"
 #include "daemon/files.h"
 #include "daemon/options.h"
 
@@ -26,7 +28,7 @@ static void print_faults(const char *path, const char *kind, const struct model_
 		fprintf(stderr, "%s: and %zu more\n", path, faults->total - faults->count);
 }
 
-static int check_document(const char *path, int fd)
+static int check_document(const struct options *options, const char *path, int fd)
 {
 	struct model_faults faults = { 0 }, warnings = { 0 };
 	struct tg_error     err = { 0 };
@@ -34,26 +36,31 @@ static int check_document(const char *path, int fd)
 	size_t              bytes = 0;
 	const void         *text = tg_memfd_map(fd, 0, MODEL_BYTES_MOST, &bytes, &err);
 	enum model_result   result;
+	bool                good;
 
 	/* An empty file cannot be mapped, and is no document. */
 	result = model_parse(text != NULL ? text : "", text != NULL ? bytes : 0, &model, &faults, &warnings);
 	tg_memfd_unmap(text, bytes);
+	if (result == MODEL_OK)
+		claims_find(options->forwards, options->forwards_count, model, &faults);
+	good = result == MODEL_OK && faults.count == 0;
 	print_faults(path, "", &faults);
 	print_faults(path, "warning: ", &warnings);
-	if (result != MODEL_OK && faults.count == 0)
+	if (!good && faults.count == 0)
 		fprintf(stderr, "%s: is no document, or too large\n", path);
 	model_faults_clear(&faults);
 	model_faults_clear(&warnings);
 	model_free(model);
-	return result == MODEL_OK ? 0 : 2;
+	return good ? 0 : 2;
 }
 
-static int check_config(const char *path)
+static int check_config(const struct options *options)
 {
+	const char     *path = options->config;
 	struct tg_error err = { 0 };
 	TG_AUTO_FD      fd = files_read(path, MODEL_BYTES_MOST, &err);
 
-	return fd == -1 ? complain(path, &err) : check_document(path, fd);
+	return fd == -1 ? complain(path, &err) : check_document(options, path, fd);
 }
 
 static int check_user(const struct options *options)
@@ -148,7 +155,7 @@ static int check_api(const struct options *options)
 
 int check_files(const struct options *options)
 {
-	int config = options->config != NULL ? check_config(options->config) : 0;
+	int config = options->config != NULL ? check_config(options) : 0;
 	int user = check_user(options);
 	int api = check_api(options);
 
