@@ -1,9 +1,6 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "accounting/store.h"
 #include "base/channel.h"
@@ -13,45 +10,33 @@
 #include "base/log.h"
 #include "daemon/control.h"
 #include "daemon/control_metrics.h"
+#include "daemon/control_segments.h"
 #include "daemon/jobs.h"
 #include "daemon/role.h"
 #include "daemon/slots.h"
 
-#define SEGMENTS_MOST	 1024	/* live ones and those of dead workers that are yet to be folded in */
 #define ENGINE_ANSWER_MS 5000	/* then hosts are recorded without peers */
 #define LEDGER_RETRY_MS	 1000
 #define SWEEP_MS	 60000
 #define SWEEP_RECORDS	 20000
 #define READINGS_BYTES_MOST ((size_t)1 << 30)
 
-struct segment {
-	const struct msg_slot *slots;	/* mapped, MSG_SLOTS of them */
-	uint32_t               index;	/* of its worker, MSG_SEGMENT_ADOPTED */
-	bool                   live;
-	char                   name[MSG_NAME_MOST];
-};
-
 /* One transaction on its way through the thread. */
 struct entry {
-	struct control      *control;	/* borrowed */
-	struct msg_reading  *readings;	/* owned */
-	size_t               readings_count;
-	struct store_host   *hosts;
-	size_t               hosts_count;
-	const char         **done;	/* names of dead segments: those in `names` */
-	char               (*names)[MSG_NAME_MOST];	/* of all segments, so that none goes meanwhile */
-	size_t               done_count;
-	uint64_t             ledger_id;
-	struct channel      *engine;	/* whom to answer: compared only */
-	int                  stored;
-	struct store_outcome outcome;
-	struct tg_error      err;
+	struct control        *control;		/* borrowed */
+	struct msg_reading    *readings;	/* owned */
+	size_t                 readings_count;
+	struct control_reading hosts;		/* owned */
+	uint64_t               ledger_id;
+	struct channel        *engine;		/* whom to answer: compared only */
+	int                    stored;
+	struct store_outcome   outcome;
+	struct tg_error        err;
 };
 
 struct control_count {
 	struct control *control;	/* borrowed */
-	struct segment  segments[SEGMENTS_MOST];
-	size_t          segments_count;
+	struct control_segments *segments;	/* owned */
 	struct event   *tick, *engine_late, *ledger_retry, *sweep;
 	uint64_t        look_id;	/* of the MSG_LOOK that waits, 0: none */
 	bool            busy;		/* a sample is being stored */
@@ -94,12 +79,13 @@ struct control_count *control_count_new(struct control *control)
 	if (count == NULL)
 		return NULL;
 	count->control = control;
+	count->segments = control_segments_new();
 	count->tick = event_new(control->base, -1, EV_PERSIST, on_tick, count);
 	count->engine_late = evtimer_new(control->base, on_engine_late, count);
 	count->ledger_retry = evtimer_new(control->base, on_ledger_retry, count);
 	count->sweep = event_new(control->base, -1, EV_PERSIST, on_sweep, count);
 	if (count->tick == NULL || count->engine_late == NULL || count->ledger_retry == NULL ||
-	    count->sweep == NULL) {
+	    count->sweep == NULL || count->segments == NULL) {
 		control_count_free(count);
 		return NULL;
 	}
@@ -111,15 +97,8 @@ static void entry_free(struct entry *entry)
 	if (entry == NULL)
 		return;
 	free(entry->readings);
-	free(entry->hosts);
-	free(entry->done);
-	free(entry->names);
+	control_reading_clear(&entry->hosts);
 	free(entry);
-}
-
-static void segment_unmap(struct segment *segment)
-{
-	tg_memfd_unmap(segment->slots, MSG_SLOTS * sizeof *segment->slots);
 }
 
 void control_count_free(struct control_count *count)
@@ -135,8 +114,7 @@ void control_count_free(struct control_count *count)
 	for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
 		if (events[i] != NULL)
 			event_free(events[i]);
-	for (size_t i = 0; i < count->segments_count; i++)
-		segment_unmap(&count->segments[i]);
+	control_segments_free(count->segments);
 	free(count);
 }
 
@@ -166,58 +144,9 @@ int control_count_start(struct control_count *count, struct tg_error *err)
 	return 0;
 }
 
-/* The number behind the last slot that was counted in.  Reading, unlike touching a map, leaves the holes
- * of the file as they are. */
-static uint32_t segment_end(int fd)
+void control_count_segment(struct control_count *count, const struct msg_segment *body, int fd)
 {
-	struct msg_slot piece[1024];
-	uint32_t        end = 0;
-	off_t           at = lseek(fd, 0, SEEK_DATA);
-
-	while (at != -1) {
-		at -= at % (off_t)sizeof piece;
-
-		ssize_t got = pread(fd, piece, sizeof piece, at);
-
-		for (size_t i = 0; got > 0 && i < (size_t)got / sizeof piece[0]; i++)
-			if (piece[i].rx != 0 || piece[i].tx != 0 || piece[i].connections != 0)
-				end = (uint32_t)((size_t)at / sizeof piece[0] + i + 1);
-		if (got <= 0)
-			break;
-		at = lseek(fd, at + (off_t)sizeof piece, SEEK_DATA);
-	}
-	return end < MSG_SLOTS ? end : MSG_SLOTS;
-}
-
-void control_count_segment(struct control_count *count, const struct msg_segment *body, int given)
-{
-	TG_AUTO_FD     fd = given;
-	struct segment fresh = { .index = body->index, .live = body->live };
-	struct stat    st;
-	void          *map;
-
-	memcpy(fresh.name, body->name, sizeof fresh.name);
-	fresh.name[sizeof fresh.name - 1] = '\0';
-	/* By name alone: after a supervisor's death its workers drain on beside those of the next one. */
-	for (size_t i = 0; i < count->segments_count; i++)
-		if (strcmp(count->segments[i].name, fresh.name) == 0) {
-			count->segments[i].live = fresh.live;
-			return;
-		}
-	if (count->segments_count == SEGMENTS_MOST || fstat(fd, &st) == -1 ||
-	    st.st_size < (off_t)(MSG_SLOTS * sizeof(struct msg_slot))) {
-		tg_log(TG_LOG_ERROR, "cannot take up a worker's counters", "segment=%s", fresh.name);
-		return;
-	}
-	map = mmap(NULL, MSG_SLOTS * sizeof(struct msg_slot), PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED) {
-		tg_log(TG_LOG_ERROR, "cannot map a worker's counters", "segment=%s", fresh.name);
-		return;
-	}
-	if (count->no_slots && segment_end(fd) > count->unknown_end)
-		count->unknown_end = segment_end(fd);
-	fresh.slots = map;
-	count->segments[count->segments_count++] = fresh;
+	control_segments_add(count->segments, body, fd, count->no_slots ? &count->unknown_end : NULL);
 }
 
 static int entry_peers(struct entry *entry, const struct snapshot *snapshot)
@@ -243,49 +172,22 @@ static int entry_peers(struct entry *entry, const struct snapshot *snapshot)
 	return 0;
 }
 
-static uint64_t counter_read(const uint64_t *from)
-{
-	return __atomic_load_n(from, __ATOMIC_RELAXED);
-}
-
 static int entry_hosts(struct entry *entry, const struct control_count *count)
 {
 	uint32_t known = slots_end(control_routes_slots(count->control->routes));
-	uint32_t end = known > count->unknown_end ? known : count->unknown_end;
-	size_t   all = count->segments_count;
 
-	entry->names = calloc(all + 1, sizeof *entry->names);
-	entry->done = calloc(all + 1, sizeof *entry->done);
-	entry->hosts = calloc(all * end + 1, sizeof *entry->hosts);
-	if (entry->names == NULL || entry->done == NULL || entry->hosts == NULL)
-		return -1;
-	for (size_t i = 0; i < all; i++) {
-		const struct segment *segment = &count->segments[i];
-
-		memcpy(entry->names[i], segment->name, sizeof entry->names[i]);
-		if (!segment->live)
-			entry->done[entry->done_count++] = entry->names[i];
-		for (uint32_t slot = 0; slot < end; slot++) {
-			const struct msg_slot *from = &segment->slots[slot];
-			struct msg_slot        now = { .rx = counter_read(&from->rx), .tx = counter_read(&from->tx),
-						       .connections = counter_read(&from->connections) };
-
-			if (now.rx == 0 && now.tx == 0 && now.connections == 0)
-				continue;
-			entry->hosts[entry->hosts_count++] =
-				(struct store_host){ .segment = entry->names[i], .slot = slot, .count = now };
-		}
-	}
-	return 0;
+	return control_segments_read(count->segments, known > count->unknown_end ? known : count->unknown_end,
+	                             &entry->hosts);
 }
 
 static void run_store(void *arg)
 {
 	struct entry            *entry = arg;
 	const struct store_batch batch = { .readings = entry->readings, .readings_count = entry->readings_count,
-					   .hosts = entry->hosts, .hosts_count = entry->hosts_count,
-					   .segments_done = entry->done,
-					   .segments_done_count = entry->done_count };
+					   .hosts = entry->hosts.hosts,
+					   .hosts_count = entry->hosts.hosts_count,
+					   .segments_done = entry->hosts.done,
+					   .segments_done_count = entry->hosts.done_count };
 
 	entry->stored = store_commit(entry->control->store, tg_clock_unix_ms(), &batch, &entry->outcome,
 	                             &entry->err);
@@ -312,16 +214,11 @@ int control_count_go(struct control_count *count, struct tg_error *err)
 {
 	struct entry entry = { .control = count->control };
 	int          result = entry_hosts(&entry, count) == -1 ? tg_fail_memory(err) : 0;
-	const char **names = calloc(count->segments_count + 1, sizeof *names);
 
-	if (names == NULL)
-		result = tg_fail_memory(err);
-	for (size_t i = 0; result == 0 && i < count->segments_count; i++)
-		names[i] = count->segments[i].name;
 	if (result == 0)
-		result = store_segments(count->control->store, names, count->segments_count, err);
+		result = store_segments(count->control->store, entry.hosts.all, entry.hosts.all_count, err);
 	if (result == 0 && count->unknown_end > 0) {
-		entry.done_count = 0;
+		entry.hosts.done_count = 0;
 		run_store(&entry);
 		count_result(count, &entry);
 		if (entry.stored == -1)
@@ -330,28 +227,20 @@ int control_count_go(struct control_count *count, struct tg_error *err)
 	}
 	count->no_slots = false;
 	count->unknown_end = 0;
-	free(names);
-	free(entry.hosts);
-	free(entry.done);
-	free(entry.names);
+	control_reading_clear(&entry.hosts);
 	return result;
 }
 
-static void segments_drop(struct control_count *count, const struct entry *entry)
+static void segments_drop(struct control_count *count, const struct control_reading *hosts)
 {
-	for (size_t i = 0; i < entry->done_count; i++)
-		for (size_t k = 0; k < count->segments_count; k++) {
-			struct segment         *segment = &count->segments[k];
-			struct msg_segment_done body = { { 0 } };
+	for (size_t i = 0; i < hosts->done_count; i++) {
+		struct msg_segment_done body = { { 0 } };
 
-			if (strcmp(segment->name, entry->done[i]) != 0)
-				continue;
-			memcpy(body.name, segment->name, sizeof body.name);
-			channel_send(count->control->supervisor, MSG_SEGMENT_DONE, &body, NULL, 0);
-			segment_unmap(segment);
-			*segment = count->segments[--count->segments_count];
-			break;
-		}
+		if (!control_segments_drop(count->segments, hosts->done[i]))
+			continue;
+		memcpy(body.name, hosts->done[i], sizeof body.name);
+		channel_send(count->control->supervisor, MSG_SEGMENT_DONE, &body, NULL, 0);
+	}
 }
 
 /* After a sample: if a last one is wanted, this was it, or it begins now, since what was on its way
@@ -378,20 +267,10 @@ static void on_stored(void *arg)
 	control_metrics_sample(count->control->metrics, entry->stored == 0);
 	if (entry->stored == 0) {
 		slots_committed(control_routes_slots(entry->control->routes));
-		segments_drop(count, entry);
+		segments_drop(count, &entry->hosts);
 	}
 	entry_free(entry);
 	count_finish(count);
-}
-
-/* A worker that an earlier daemon left behind obeys no table of ours: while it drains, no slot that it may
- * count in can stand for another host. */
-static bool count_has_orphans(const struct control_count *count)
-{
-	for (size_t i = 0; i < count->segments_count; i++)
-		if (count->segments[i].live && count->segments[i].index == MSG_SEGMENT_ADOPTED)
-			return true;
-	return false;
 }
 
 /* `snapshot` NULL: hosts alone. */
@@ -403,7 +282,9 @@ static void count_store(struct control_count *count, const struct snapshot *snap
 	if (entry == NULL)
 		goto undo_entry;
 	entry->control = count->control;
-	if (!count_has_orphans(count))
+	/* A worker that an earlier daemon left behind obeys no table of ours: while it drains, no slot that it
+	 * may count in can stand for another host. */
+	if (!control_segments_adopted(count->segments))
 		slots_reading(control_routes_slots(count->control->routes));
 	if (entry_hosts(entry, count) == -1 || (snapshot != NULL && entry_peers(entry, snapshot) == -1))
 		goto undo_entry;
