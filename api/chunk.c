@@ -2,22 +2,13 @@
 
 #include <stdbool.h>
 
-#define SIZE_MOST (UINT64_C(1) << 40) /* of one chunk: far over any limit, far under an overflow */
+#include "base/hex.h"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#define SIZE_MOST (UINT64_C(1) << 40) /* of one chunk: far over any limit, far under an overflow */
 
 static bool add_digit(struct chunk *chunk, char c)
 {
-	int digit = hex_digit(c);
+	int digit = tg_hex_digit(c);
 
 	if (digit == -1)
 		return false;

@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "base/error.h"
+#include "base/hex.h"
 
 #define SECONDS_DIGITS_MOST 18
 #define LEDGER_MOST         64
@@ -32,17 +33,6 @@ static const struct {
 	{ "until", QUERY_TRAFFIC, PARAMETER_UNTIL },
 };
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool query_decode(char *text)
 {
 	char *to = text;
@@ -51,8 +41,8 @@ bool query_decode(char *text)
 		char c = *from;
 
 		if (c == '%') {
-			int high = hex_value(from[1]);
-			int low = high == -1 ? -1 : hex_value(from[2]);
+			int high = tg_hex_digit(from[1]);
+			int low = high == -1 ? -1 : tg_hex_digit(from[2]);
 
 			if (low == -1)
 				return false;

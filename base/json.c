@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/error.h"
+#include "base/hex.h"
 
 /* cJSON reads a number through a buffer of 64 bytes and stops there. */
 #define NUMBER_MOST 63
@@ -56,24 +57,13 @@ static bool is_digit(int c)
 	return c >= '0' && c <= '9';
 }
 
-static int hex_digit(int c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* The four digits behind \u. */
 static bool scan_hex4(struct scan *s, unsigned *to)
 {
 	unsigned value = 0;
 
 	for (int i = 0; i < 4; i++) {
-		int digit = hex_digit(scan_peek(s));
+		int digit = tg_hex_digit(scan_peek(s));
 
 		if (digit == -1)
 			return scan_fail(s, "\\u needs four hexadecimal digits");

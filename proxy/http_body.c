@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/hex.h"
 #include "proxy/http_field.h"
 #include "proxy/http_head.h"
 
@@ -68,14 +69,6 @@ bool http_body_is_done(const struct http_body *body)
 	return false;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = http_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Sets `next` and says true, so that a state is one line. */
 static bool go(struct http_body *body, enum place next)
 {
@@ -85,7 +78,7 @@ static bool go(struct http_body *body, enum place next)
 
 static bool size_step(struct http_body *body, char c)
 {
-	int digit = hex_digit(c);
+	int digit = tg_hex_digit(c);
 
 	if (digit >= 0) {
 		/* Leading zeros are harmless, but have no end either: both limits are needed. */
