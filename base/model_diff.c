@@ -101,6 +101,11 @@ static bool diff_peers_at(struct diff *d, const struct model_place *up, const st
 	return changed;
 }
 
+static int peers_order(const struct model_peer *a, const struct model_peer *b)
+{
+	return memcmp(a->public_key.bytes, b->public_key.bytes, TG_KEY_BYTES);
+}
+
 static bool diff_peers(struct diff *d, const struct model_place *network, const struct model_network *before,
                        const struct model_network *after)
 {
@@ -112,12 +117,8 @@ static bool diff_peers(struct diff *d, const struct model_place *network, const 
 	bool                     changed = false;
 
 	while (a < a_end || b < b_end) {
-		int order;
+		int order = a == a_end ? 1 : b == b_end ? -1 : peers_order(a, b);
 
-		if (a == a_end || b == b_end)
-			order = a == a_end ? 1 : -1;
-		else
-			order = memcmp(a->public_key.bytes, b->public_key.bytes, TG_KEY_BYTES);
 		changed |= diff_peers_at(d, &here, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
 		a += order <= 0;
 		b += order >= 0;
@@ -166,6 +167,13 @@ static bool diff_hosts_at(struct diff *d, const struct model_place *up, const st
 	return true;
 }
 
+static int hosts_order(const struct diff *d, const struct model_host *a, const struct model_host *b)
+{
+	int order = strcmp(model_text(d->before, a->name_at), model_text(d->after, b->name_at));
+
+	return order != 0 ? order : (a->scheme > b->scheme) - (a->scheme < b->scheme);
+}
+
 static bool diff_hosts(struct diff *d, const struct model_place *network, const struct model_network *before,
                        const struct model_network *after)
 {
@@ -177,14 +185,8 @@ static bool diff_hosts(struct diff *d, const struct model_place *network, const 
 	bool                     changed = false;
 
 	while (a < a_end || b < b_end) {
-		int order;
+		int order = a == a_end ? 1 : b == b_end ? -1 : hosts_order(d, a, b);
 
-		if (a == a_end || b == b_end)
-			order = a == a_end ? 1 : -1;
-		else
-			order = strcmp(model_text(d->before, a->name_at), model_text(d->after, b->name_at));
-		if (order == 0 && a < a_end && b < b_end)
-			order = (a->scheme > b->scheme) - (a->scheme < b->scheme);
 		changed |= diff_hosts_at(d, &here, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
 		a += order <= 0;
 		b += order >= 0;
@@ -256,6 +258,11 @@ static void diff_networks_at(struct diff *d, const struct model_network *a, cons
 		d->to->unchanged_count++;
 }
 
+static int networks_order(const struct model_network *a, const struct model_network *b)
+{
+	return (a->port > b->port) - (a->port < b->port);
+}
+
 static int make_room(struct model_diff *to, size_t before, size_t after)
 {
 	to->added = model_alloc((after + 1) * sizeof *to->added);
@@ -288,12 +295,8 @@ int model_diff(const struct model *before, const struct model *after, struct mod
 	const struct model_network *b_end = b + after->networks_count;
 
 	while ((a < a_end || b < b_end) && !d.no_memory) {
-		int order;
+		int order = a == a_end ? 1 : b == b_end ? -1 : networks_order(a, b);
 
-		if (a == a_end || b == b_end)
-			order = a == a_end ? 1 : -1;
-		else
-			order = (a->port > b->port) - (a->port < b->port);
 		diff_networks_at(&d, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
 		a += order <= 0;
 		b += order >= 0;
