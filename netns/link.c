@@ -331,32 +331,13 @@ static int explain(const struct step *step, const struct plan *plan, int sys, st
 {
 	char text[TG_CIDR_TEXT];
 
-	switch (step->kind) {
-	case STEP_LINK_UP:
-		if (sys == EADDRINUSE)
-			return wireguard_port_used(plan->want->port, err);
+	if (step->kind == STEP_LINK_UP && sys == EADDRINUSE)
+		return wireguard_port_used(plan->want->port, err);
+	if (step->kind == STEP_LINK_UP)
 		return tg_fail_errno(err, sys, "cannot set wg%u up", (unsigned)plan->want->port);
-	case STEP_ADDRESS_ADD:
-	case STEP_ADDRESS_REMOVE:
-	case STEP_ROUTE_ADD:
-	case STEP_ROUTE_REMOVE:
+	if (step->cidr.family != 0)
 		return tg_fail_errno(err, sys, "cannot change %s %s", step_name(step->kind),
 		                     tg_cidr_print(&step->cidr, text));
-	case STEP_LO_UP:
-	case STEP_MTU:
-	case STEP_NAMESPACE_MAKE:
-	case STEP_NAMESPACE_PIN:
-	case STEP_SYSCTLS:
-	case STEP_LINK_DELETE:
-	case STEP_LINK_RENAME:
-	case STEP_LINK_MAKE:
-	case STEP_DEVICE:
-	case STEP_PEER_SET:
-	case STEP_RANGES_DROP:
-	case STEP_PEER_REMOVE:
-	case STEP_KINDS:
-		break;
-	}
 	return tg_fail_errno(err, sys, "cannot change %s", step_name(step->kind));
 }
 
