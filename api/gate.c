@@ -10,20 +10,17 @@
 #include "api/tokens.h"
 #include "base/error.h"
 
-void gate_refuse(struct gate *gate, enum api_error error, const char *message)
-{
-	gate->row = NULL;
-	gate->status = errors_status(error);
-	gate->code = errors_code(error);
-	gate->message = message;
-}
-
 static void refuse_own(struct gate *gate, int status, const char *code, const char *message)
 {
 	gate->row = NULL;
 	gate->status = status;
 	gate->code = code;
 	gate->message = message;
+}
+
+void gate_refuse(struct gate *gate, enum api_error error, const char *message)
+{
+	refuse_own(gate, errors_status(error), errors_code(error), message);
 }
 
 void gate_refuse_head(struct gate *gate, enum head_result result)
