@@ -162,6 +162,20 @@ enum http_fill http_conn_fill(struct http_conn *c, struct http_kept *kept, struc
 	return HTTP_FILL_BYTES;
 }
 
+enum http_step http_conn_hear(struct http_conn *c, bool reset, size_t *len)
+{
+	switch (http_conn_fill(c, &c->in, &c->client, &c->client_ended, len)) {
+	case HTTP_FILL_NONE:
+		return HTTP_STEP_WAIT;
+	case HTTP_FILL_BYTES:
+		return HTTP_STEP_MOVED;
+	case HTTP_FILL_END:
+	case HTTP_FILL_RESET:
+		break;
+	}
+	return http_conn_finish(c, reset);
+}
+
 int http_conn_say(struct http_conn *c, struct iovec *parts, size_t count)
 {
 	size_t sent;
@@ -214,17 +228,11 @@ static enum http_step conn_linger(struct http_conn *c)
 
 static enum http_step linger_step(struct http_conn *c)
 {
-	size_t len;
+	size_t         len;
+	enum http_step step = http_conn_hear(c, false, &len);
 
-	switch (http_conn_fill(c, &c->in, &c->client, &c->client_ended, &len)) {
-	case HTTP_FILL_NONE:
-		return HTTP_STEP_WAIT;
-	case HTTP_FILL_END:
-	case HTTP_FILL_RESET:
-		return http_conn_finish(c, false);
-	case HTTP_FILL_BYTES:
-		break;
-	}
+	if (step != HTTP_STEP_MOVED)
+		return step;
 	host_count_bytes(&c->use, len, 0);
 	c->lingered += (uint32_t)len;
 	return c->lingered > HTTP_LINGER_MOST ? http_conn_finish(c, true) : HTTP_STEP_MOVED;

@@ -129,6 +129,9 @@ void http_conn_run(struct http_conn *c);
  * HTTP_FILL_BYTES nothing is changed, but *ended when the end has come. */
 enum http_fill http_conn_fill(struct http_conn *c, struct http_kept *kept, struct wire *wire, bool *ended,
                               size_t *len);
+/* As http_conn_fill() from the client: HTTP_STEP_MOVED with bytes; at the end the connection is finished,
+ * as http_conn_finish() does. */
+enum http_step http_conn_hear(struct http_conn *c, bool reset, size_t *len);
 /* Sends to the client and counts.  -1: broken. */
 int http_conn_say(struct http_conn *c, struct iovec *parts, size_t count);
 /* Answers in the gateway's own name; the upstream connection, if any, is closed. */

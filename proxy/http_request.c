@@ -381,15 +381,9 @@ enum http_step http_request_head(struct http_conn *c)
 	enum http_step        step;
 	size_t                len;
 
-	switch (http_conn_fill(c, &c->in, &c->client, &c->client_ended, &len)) {
-	case HTTP_FILL_NONE:
-		return HTTP_STEP_WAIT;
-	case HTTP_FILL_END:
-	case HTTP_FILL_RESET:
-		return http_conn_finish(c, false);
-	case HTTP_FILL_BYTES:
-		break;
-	}
+	step = http_conn_hear(c, false, &len);
+	if (step != HTTP_STEP_MOVED)
+		return step;
 	if (head == NULL) {
 		head = &c->worker->http->head;
 		http_head_init(head, HTTP_KIND_REQUEST);
@@ -418,19 +412,14 @@ enum http_step http_request_pump(struct http_conn *c)
 {
 	struct iovec          part = { .iov_base = c->worker->buffer };
 	enum http_body_result result;
+	enum http_step        step;
 	size_t                len, sent;
 
 	if (http_body_is_done(&c->request) || !c->attached || c->dropped || http_kept_bytes(&c->up) > 0)
 		return HTTP_STEP_WAIT;
-	switch (http_conn_fill(c, &c->in, &c->client, &c->client_ended, &len)) {
-	case HTTP_FILL_NONE:
-		return HTTP_STEP_WAIT;
-	case HTTP_FILL_END:
-	case HTTP_FILL_RESET:
-		return http_conn_finish(c, true);
-	case HTTP_FILL_BYTES:
-		break;
-	}
+	step = http_conn_hear(c, true, &len);
+	if (step != HTTP_STEP_MOVED)
+		return step;
 	result = http_body_read(&c->request, (const char *)c->worker->buffer, len, &part.iov_len);
 	host_count_bytes(&c->use, part.iov_len, 0);
 	if (http_kept_put(&c->in, c->worker->buffer + part.iov_len, len - part.iov_len) == -1)
