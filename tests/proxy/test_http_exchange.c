@@ -42,19 +42,12 @@ static void teardown(void)
 
 static void hear_status(int fd, unsigned status)
 {
-	char line[32];
-
-	web_hear(&in, fd, text, sizeof(text), "\r\n\r\n");
-	snprintf(line, sizeof(line), "HTTP/1.1 %u ", status);
-	ck_assert_msg(strncmp(text, line, strlen(line)) == 0, "%s", text);
+	web_hear_status(&in, fd, text, sizeof(text), status);
 }
 
 static int ask(const char *request)
 {
-	int client = ingress_connect(&in, port);
-
-	web_say(&in, client, request);
-	return client;
+	return web_ask(&in, port, request);
 }
 
 static int take(void)

@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -44,6 +45,23 @@ void web_hear(struct ingress *in, int fd, char *text, size_t size, const char *e
 		ck_assert_msg(++turns < TURNS_MOST, "nothing more came after: %s", text);
 		ingress_run(in, 1);
 	}
+}
+
+void web_hear_status(struct ingress *in, int fd, char *text, size_t size, unsigned status)
+{
+	char line[32];
+
+	web_hear(in, fd, text, size, "\r\n\r\n");
+	snprintf(line, sizeof line, "HTTP/1.1 %u ", status);
+	ck_assert_msg(strncmp(text, line, strlen(line)) == 0, "%s", text);
+}
+
+int web_ask(struct ingress *in, uint16_t port, const char *request)
+{
+	int client = ingress_connect(in, port);
+
+	web_say(in, client, request);
+	return client;
 }
 
 int web_end(struct ingress *in, int fd)

@@ -3,6 +3,7 @@
 #define TOLLGATE_TESTS_SUPPORT_WEB_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct ingress;
 
@@ -11,6 +12,10 @@ void web_say(struct ingress *in, int fd, const char *text);
 void web_send(struct ingress *in, int fd, const void *data, size_t bytes);
 /* Reads until `text` ends with `end`, not a byte more; fails the test when that does not come. */
 void web_hear(struct ingress *in, int fd, char *text, size_t size, const char *end);
+/* Reads a head; fails the test when its status is another. */
+void web_hear_status(struct ingress *in, int fd, char *text, size_t size, unsigned status);
+/* A client that has sent `request`. */
+int web_ask(struct ingress *in, uint16_t port, const char *request);
 /* 0 when the other end closed, with nothing before; errno when it reset. */
 int web_end(struct ingress *in, int fd);
 /* Fails the test when anything comes within a moment. */

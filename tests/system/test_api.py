@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from rig.api import Api
-from rig.clients import read_answer
+from rig.clients import read_all, read_answer
 from rig.daemon import status_of
 from rig.documents import NETWORK, ONE
 from rig.servers import make_certificate
@@ -35,13 +35,7 @@ def raw(data, timeout=30):
     """What comes back for those bytes, until the daemon closes."""
     with socket.create_connection(TCP, timeout=timeout * SLOW) as connection:
         connection.sendall(data)
-        answer = b""
-        try:
-            while part := connection.recv(65536):
-                answer += part
-        except ConnectionResetError:
-            pass
-        return answer
+        return read_all(connection)
 
 
 def test_without_a_token_only_health_answers(api):
@@ -159,12 +153,7 @@ def test_what_is_not_http_does_no_harm(api, data):
     with socket.create_connection(TCP, timeout=30 * SLOW) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        try:
-            while part := connection.recv(65536):
-                answer += part
-        except ConnectionResetError:
-            pass
+        answer = read_all(connection)
     assert answer == b"" or answer.split()[1].startswith((b"4", b"5"))
     assert api.get("/health").status in (200, 503)
 
