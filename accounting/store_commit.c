@@ -69,6 +69,13 @@ static int commit_reading(struct commit *c, const struct msg_reading *reading)
 
 	if (same && base.rx == rx && base.tx == tx)
 		return 0;
+	if (base.known && !same) {
+		int turned = store_series_turn(c->store, &base, &reading->epoch, c->err);
+
+		if (turned == -1)
+			return -1;
+		same = turned == 1;
+	}
 	if (reading->kind == MSG_READING_COUNT && !base.known) {
 		c->outcome->unknown_peers++;
 	} else if (reading->kind == MSG_READING_COUNT) {

@@ -114,6 +114,48 @@ int store_series_set_baseline(struct store *store, const struct store_baseline *
 	return store_db_run(store, STORE_SQL_COUNTER_SET, err);
 }
 
+static bool epoch_none(const struct msg_epoch *epoch)
+{
+	static const struct msg_epoch none;
+
+	return memcmp(epoch, &none, (size_t)EPOCH_BYTES) == 0;
+}
+
+int store_series_turn(struct store *store, struct store_baseline *baseline, const struct msg_epoch *to,
+                      struct tg_error *err)
+{
+	sqlite3_stmt *find = store_db_sql(store, STORE_SQL_EARLIER_FIND);
+	sqlite3_stmt *set = store_db_sql(store, STORE_SQL_EARLIER_SET);
+	const int64_t left[] = { baseline->id, baseline->rx, baseline->tx };
+	int64_t       taken[2] = { 0, 0 };
+
+	sqlite3_bind_int64(find, 1, baseline->id);
+	sqlite3_bind_blob(find, 2, to, EPOCH_BYTES, SQLITE_STATIC);
+
+	int found = store_db_step(store, STORE_SQL_EARLIER_FIND, err);
+
+	if (found == -1)
+		return -1;
+	if (found == 1) {
+		taken[0] = sqlite3_column_int64(find, 0);
+		taken[1] = sqlite3_column_int64(find, 1);
+		store_db_reset(store, STORE_SQL_EARLIER_FIND);
+	}
+	/* An interface to come has no counters: the one before it may be heard of again. */
+	if (!epoch_none(&baseline->epoch)) {
+		store_db_bind(store, STORE_SQL_EARLIER_SET, 1, left, 3);
+		sqlite3_bind_blob(set, 4, &baseline->epoch, EPOCH_BYTES, SQLITE_STATIC);
+		if (store_db_run(store, STORE_SQL_EARLIER_SET, err) == -1)
+			return -1;
+	}
+	if (found == 0)
+		return 0;
+	baseline->epoch = *to;
+	baseline->rx = taken[0];
+	baseline->tx = taken[1];
+	return 1;
+}
+
 void store_series_seen(struct store *store, int64_t id, uint64_t now_ms)
 {
 	if (now_ms - store->seen_since_ms >= STORE_ABSENT_MS) {

@@ -140,8 +140,10 @@ static int free_id(struct sweep *s, int64_t id, int64_t series, int64_t last)
 	const int64_t values[] = { series, last };
 
 	store_db_bind(s->store, STORE_SQL_ID_FREE, 1, values, 2);
+	store_db_bind(s->store, STORE_SQL_EARLIER_FORGET, 1, &id, 1);
 	store_db_bind(s->store, STORE_SQL_COUNTER_FORGET, 1, &id, 1);
-	if (store_db_run(s->store, STORE_SQL_ID_FREE, s->err) == -1)
+	if (store_db_run(s->store, STORE_SQL_ID_FREE, s->err) == -1 ||
+	    store_db_run(s->store, STORE_SQL_EARLIER_FORGET, s->err) == -1)
 		return -1;
 	return store_db_run(s->store, STORE_SQL_COUNTER_FORGET, s->err);
 }

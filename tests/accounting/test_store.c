@@ -81,6 +81,49 @@ START_TEST(a_counter_that_began_anew_counts_from_zero)
 }
 END_TEST
 
+/* The key of a network moved to another port, and back before the first one was removed. */
+START_TEST(an_interface_that_is_heard_of_again_goes_on_from_where_it_was)
+{
+	struct fixture     f;
+	struct msg_reading moved[2] = { reading_of(1, 1, 1, 700, 0), baseline_of(1, 1, 0, 0, 0) };
+
+	fixture_init(&f);
+	fixture_open(&f);
+	commit_one(&f, T0, baseline_of(1, 1, 0, 0, 0));
+	commit_one(&f, T0 + 1, reading_of(1, 1, 1, 500, 0));
+	commit_readings(&f, T0 + 2, moved, 2);	/* the last reading there: 200 */
+	commit_readings(&f, T0 + 3, moved, 2);	/* sent again by an engine that heard no answer */
+	commit_one(&f, T0 + 4, reading_of(1, 1, 2, 30, 0));	/* the other interface: 30 */
+	fixture_reopen(&f);
+	commit_one(&f, T0 + 5, reading_of(1, 1, 2, 40, 0));	/* 10 */
+	commit_one(&f, T0 + 6, reading_of(1, 1, 1, 700, 0));	/* taken back: nothing new */
+	commit_one(&f, T0 + 7, reading_of(1, 1, 2, 45, 0));	/* the other's last reading: 5 */
+	commit_one(&f, T0 + 8, reading_of(1, 1, 1, 1700, 0));	/* 1000 */
+	expect_device(&f, T0 + 9, 1, 1, 500 + 200 + 30 + 10 + 5 + 1000,
+	              "1700000001 1700000002 1700000004 1700000005 1700000007 1700000008");
+	fixture_clear(&f);
+}
+END_TEST
+
+START_TEST(a_peer_that_is_added_again_begins_at_its_new_baseline_also_on_an_earlier_interface)
+{
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_open(&f);
+	commit_one(&f, T0, baseline_of(1, 1, 1, 0, 0));
+	commit_one(&f, T0 + 1, reading_of(1, 1, 1, 100, 0));
+	commit_one(&f, T0 + 2, baseline_of(1, 1, 2, 0, 0));
+	commit_one(&f, T0 + 3, reading_of(1, 1, 2, 7, 0));
+	commit_one(&f, T0 + 4, baseline_of(1, 1, 1, 0, 0));
+	commit_one(&f, T0 + 5, reading_of(1, 1, 1, 150, 0));
+	commit_one(&f, T0 + 6, baseline_of(1, 1, 2, 50, 0));
+	commit_one(&f, T0 + 7, reading_of(1, 1, 2, 51, 0));
+	expect_device(&f, T0 + 8, 1, 1, 100 + 7 + 150 + 1, NULL);
+	fixture_clear(&f);
+}
+END_TEST
+
 START_TEST(both_directions_begin_anew_when_one_does)
 {
 	struct fixture f;
@@ -663,6 +706,8 @@ void test_store(TCase *tc)
 	tcase_add_test(tc, the_first_reading_without_a_baseline_is_one);
 	tcase_add_test(tc, a_baseline_of_an_interface_to_come_counts_all_of_it);
 	tcase_add_test(tc, a_counter_that_began_anew_counts_from_zero);
+	tcase_add_test(tc, an_interface_that_is_heard_of_again_goes_on_from_where_it_was);
+	tcase_add_test(tc, a_peer_that_is_added_again_begins_at_its_new_baseline_also_on_an_earlier_interface);
 	tcase_add_test(tc, both_directions_begin_anew_when_one_does);
 	tcase_add_test(tc, nothing_new_writes_no_record_and_takes_no_label);
 	tcase_add_test(tc, networks_are_told_apart_by_key);

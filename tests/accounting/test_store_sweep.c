@@ -284,6 +284,7 @@ START_TEST(ids_of_who_is_gone_are_used_again_and_those_of_idle_peers_are_not)
 	begin(&f);
 	sample(&f, T0, 60, 3, &counter);
 	commit_one(&f, T0 + 200, baseline_of(9, 9, 1, 0, 0));	/* never seen again, no records */
+	commit_one(&f, T0 + 201, baseline_of(9, 9, 2, 0, 0));	/* on another interface than before */
 	for (int hour = 0; hour < 24 * 9; hour++) {	/* peer 1 is idle, peers 0 and 2 are gone */
 		now += HOUR;
 		now_ms += HOUR * 1000;
@@ -294,6 +295,7 @@ START_TEST(ids_of_who_is_gone_are_used_again_and_those_of_idle_peers_are_not)
 	}
 	ck_assert_int_eq(count_of(&f, "SELECT count(*) FROM series WHERE id IS NOT NULL"), 1);
 	ck_assert_int_eq(count_of(&f, "SELECT count(*) FROM counters"), 1);
+	ck_assert_int_eq(count_of(&f, "SELECT count(*) FROM earlier"), 0);
 	ck_assert_int_eq(count_of(&f, "SELECT count(*) FROM series"), 3);	/* their sums are kept */
 	commit_one(&f, now, reading_of(1, 1, 1, counter * 2 + 5, 0));
 	ck_assert_uint_eq(f.outcome.unknown_peers, 0);
