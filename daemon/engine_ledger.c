@@ -30,16 +30,32 @@ static struct msg_reading *add(struct engine *e, const struct tg_key *network, c
 	return reading;
 }
 
+static void set_epoch(const struct engine *e, const struct engine_network *n, const struct state *have,
+                      struct msg_reading *reading)
+{
+	memcpy(reading->epoch.boot_id, e->host.boot_id, sizeof reading->epoch.boot_id);
+	reading->epoch.netns_cookie = n->tenant.cookie;
+	reading->epoch.ifindex = have->ifindex;
+}
+
 static void add_reading(struct engine *e, const struct engine_network *n, const struct tg_key *network,
                         const struct state *have, const struct state_peer *peer, enum msg_reading_kind kind)
 {
 	struct msg_reading *reading = add(e, network, &peer->public_key, kind);
 
-	memcpy(reading->epoch.boot_id, e->host.boot_id, sizeof reading->epoch.boot_id);
-	reading->epoch.netns_cookie = n->tenant.cookie;
-	reading->epoch.ifindex = have->ifindex;
+	set_epoch(e, n, have, reading);
 	reading->rx = peer->rx;
 	reading->tx = peer->tx;
+}
+
+/* A peer that is to come.  On a link that is there it may have been before, and counted more. */
+static void add_beginning(struct engine *e, const struct engine_network *n, const struct tg_key *network,
+                          const struct state *have, const struct tg_key *peer)
+{
+	struct msg_reading *reading = add(e, network, peer, MSG_READING_BASELINE);
+
+	if (have->device)
+		set_epoch(e, n, have, reading);
 }
 
 void engine_ledger_plan(struct engine *e, const struct engine_network *n, const struct state *have,
@@ -62,7 +78,7 @@ void engine_ledger_plan(struct engine *e, const struct engine_network *n, const 
 	}
 	for (size_t i = 0; i < plan->steps_count; i++)
 		if (plan->steps[i].kind == STEP_PEER_SET && (plan->steps[i].flags & STEP_PEER_NEW) != 0)
-			add(e, &plan->want->public_key, &plan->steps[i].key, MSG_READING_BASELINE);
+			add_beginning(e, n, &plan->want->public_key, have, &plan->steps[i].key);
 	if (rekey)
 		e->rekeying = true;
 }

@@ -92,7 +92,8 @@ static void enlist_one(struct engine *e, struct engine_network *n)
 		n->settled = engine_model_hold(e->desired);
 	}
 	n->suspect = true;
-	n->counted = n->counted && !n->wanted;
+	/* Control may not have stored the last reading; one that comes twice counts nothing twice. */
+	n->counted = false;
 	n->dirty = false;
 	n->wait_until_ms = 0;
 	/* A new document may be what a failed network waited for. */

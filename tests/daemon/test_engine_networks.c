@@ -124,6 +124,17 @@ START_TEST(what_the_document_lacks_is_a_change)
 }
 END_TEST
 
+/* Control had no room for it, or died: it asks for the document once more. */
+START_TEST(a_last_reading_is_taken_again_for_each_document)
+{
+	desire(TWO("1420"));
+	desire("{}");
+	e.networks[1]->counted = true;
+	desire("{}");
+	ck_assert(!e.networks[1]->counted);
+}
+END_TEST
+
 void test_engine_networks(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -132,4 +143,5 @@ void test_engine_networks(TCase *tc)
 	tcase_add_test(tc, what_the_document_changed_is_changed_until_it_is_settled);
 	tcase_add_test(tc, what_failed_or_is_being_worked_on_is_changed);
 	tcase_add_test(tc, what_the_document_lacks_is_a_change);
+	tcase_add_test(tc, a_last_reading_is_taken_again_for_each_document);
 }
