@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import threading
 import time
 
@@ -14,6 +15,7 @@ from rig.clients import connect, curl, pings, reaches, request
 from rig.daemon import children
 from rig.documents import NETWORK, ONE
 from rig.lab import PUBLIC
+from rig.servers import make_certificate
 from rig.wait import SLOW, until
 
 
@@ -109,7 +111,7 @@ def test_sighup_reads_the_config_file_again_when_it_changed(daemon, directory):
     assert daemon.api.get("/config").headers["ETag"] != etag
     path.write_text("{ not json")
     daemon.process.send_signal(signal.SIGHUP)
-    until(lambda: "level=error" in daemon.log() or "level=warn" in daemon.log(), "the bad file is logged")
+    until(lambda: 'level=error role=control msg="refused the --config file"' in daemon.log(), "it is logged")
     assert daemon.api.config()["51820"]["mtu"] == 1400
     assert daemon.roles() == roles, "no process was replaced"
 
@@ -126,6 +128,28 @@ def test_sighup_reads_the_tokens_again(daemon, directory):
     daemon.process.send_signal(signal.SIGHUP)
     until(lambda: second.get("/config").status == 200, "the new token is known")
     assert first.get("/config").status == 401
+
+
+def test_sighup_reads_the_apis_certificate_again(daemon, directory):
+    first, second = (make_certificate(directory, name, "localhost") for name in ("first", "second"))
+    path = directory / "api.pem"
+    path.write_bytes(first.read_bytes())
+    (directory / "tokens").write_text("a-token-0123456789\n")
+    daemon.options.update({"--api": "127.0.0.1:8443", "--token-file": directory / "tokens",
+                           "--api-cert": path, "--api-key": path})
+    daemon.start({})
+
+    def shown():
+        return ssl.get_server_certificate(("127.0.0.1", 8443), timeout=20 * SLOW)
+
+    assert shown() in first.read_text()
+    path.write_bytes(second.read_bytes())
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: shown() in second.read_text(), "the new certificate is shown")
+    path.write_text("no certificate")
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: "refused the content of a file" in daemon.log(), "the bad file is logged")
+    assert shown() in second.read_text()
 
 
 def test_sighup_drops_no_connection(pair):
