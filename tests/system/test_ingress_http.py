@@ -154,6 +154,13 @@ def test_a_dead_upstream_is_a_502(pair):
     assert curl_status(f"http://{pair.beta.host}/") == 200
 
 
+def test_an_upstream_that_does_not_answer_is_a_504(pair):
+    """Nobody has that address: what is sent there is lost."""
+    pair.alpha.proxy["http://away.alpha.example"] = ["10.0.0.99:80"]
+    pair.daemon.api.applied(pair.lab.document())
+    assert curl_status("http://away.alpha.example/") == 504
+
+
 def test_max_connections_answers_503(pair):
     pair.alpha.proxy[f"http://{pair.alpha.host}"] = {"upstreams": ["10.0.0.2:80"], "max_connections": 1}
     pair.daemon.api.applied(pair.lab.document())
@@ -165,22 +172,62 @@ def test_max_connections_answers_503(pair):
         pair.alpha.server.pace.release(1)
 
 
-def test_a_proxy_protocol_line_goes_before_the_request(pair):
+@pytest.fixture
+def listener(pair):
+    """On alpha's machine behind raw.alpha.example, to see what the gateway sends byte by byte."""
     listener = socket_in(pair.alpha.only.name)
     listener.bind(("10.0.0.2", 7000))
     listener.listen()
     listener.settimeout(20 * SLOW)
-    pair.alpha.proxy["http://pp.alpha.example"] = {"upstreams": ["10.0.0.2:7000"], "proxy_protocol": "v1"}
+    pair.alpha.proxy["http://raw.alpha.example"] = ["10.0.0.2:7000"]
     pair.daemon.api.applied(pair.lab.document())
-    stranger = pair.lab.host("stranger")
-    with connect(80, namespace=stranger.name) as client:
-        client.sendall(request("pp.alpha.example"))
-        upstream, _ = listener.accept()
-        upstream.settimeout(20 * SLOW)
-        line = upstream.makefile("rb").readline()
-        assert line == f"PROXY TCP4 {stranger.public} {PUBLIC} {client.getsockname()[1]} 80\r\n".encode()
-        upstream.close()
+    yield listener
     listener.close()
+
+
+def accepted(listener):
+    upstream, _ = listener.accept()
+    upstream.settimeout(20 * SLOW)
+    return upstream, upstream.makefile("rb")
+
+
+def lines(stream):
+    """Up to the next empty line."""
+    found = []
+    while line := stream.readline().strip():
+        found.append(line)
+    return found
+
+
+def test_chunks_and_their_trailer_pass_both_ways(listener):
+    body = b"4\r\nfour\r\n0\r\nSum: 4\r\n\r\n"
+    more = "Transfer-Encoding: chunked\r\nTrailer: Sum\r\n"
+    with connect(80) as client:
+        client.sendall(request("raw.alpha.example", "/", more, "POST") + body)
+        upstream, stream = accepted(listener)
+        assert b"Transfer-Encoding: chunked" in lines(stream)
+        assert stream.read(len(body)) == body
+        upstream.sendall(b"HTTP/1.1 200 OK\r\n" + more.encode() + b"\r\n" + body)
+        answer = client.makefile("rb")
+        assert b"Transfer-Encoding: chunked" in lines(answer)
+        assert answer.read(len(body)) == body
+        upstream.close()
+
+
+def test_a_proxy_protocol_line_goes_before_the_requests_of_one_client(pair, listener):
+    pair.alpha.proxy["http://raw.alpha.example"] = {"upstreams": ["10.0.0.2:7000"], "proxy_protocol": "v1"}
+    pair.daemon.api.applied(pair.lab.document())
+    for stranger in (pair.lab.host("stranger"), pair.lab.host("other")):
+        with connect(80, namespace=stranger.name) as client:
+            client.sendall(request("raw.alpha.example"))
+            upstream, stream = accepted(listener)
+            line = f"PROXY TCP4 {stranger.public} {PUBLIC} {client.getsockname()[1]} 80\r\n".encode()
+            assert stream.readline() == line
+            for _ in range(2):	# of the same client: over the same connection, told once
+                assert lines(stream)[0] == b"GET / HTTP/1.1"
+                upstream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                assert read_answer(client.makefile("rb"))[0] == 200
+                client.sendall(request("raw.alpha.example"))
 
 
 def test_connections_of_one_source_are_limited(lab, daemon):
