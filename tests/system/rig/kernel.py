@@ -13,6 +13,9 @@ LINK_LOCAL = ipaddress.ip_network("fe80::/10")
 MULTICAST = ipaddress.ip_network("ff00::/8")
 MTU = 1420
 KEEPALIVE = 25
+# The prefix names the family, which the lines of a batch cannot do otherwise.
+QUESTIONS = "address show\nroute show table all root 0.0.0.0/0\nroute show table all root ::/0\n"
+FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 
 
 def clamped(key):
@@ -35,6 +38,14 @@ def _route(entry, family):
     return ipaddress.ip_network(dst)
 
 
+def _routes(entries, family, device):
+    """Those through the device; the table "local" is the kernel's own, any other but "main" is named."""
+    for entry in entries:
+        route, table = _route(entry, family), entry.get("table", "main")
+        if entry.get("dev") == device and table != "local" and not _own(route):
+            yield str(route) if table == "main" else f"{route} table {table}"
+
+
 def _own(route):
     """What the kernel makes for every link."""
     return route == MULTICAST or route.version == 6 and route.subnet_of(LINK_LOCAL)
@@ -50,18 +61,21 @@ def _peer(line):
     }
 
 
-def _ask(namespace, device):
-    """Three answers of ip(8), that of wg(8), and whether packets are forwarded, asked in one go."""
-    script = ("ip -json address; echo; ip -json -4 route; echo; ip -json -6 route; echo; "
-              f"wg show {device} dump && "
-              "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding")
+def _run(namespace, *command, **options):
     with linux.inside(namespace):
-        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{namespace}: {done.returncode} {done.stdout}{done.stderr}"
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
-    answers = [json.loads(line) for line in lines if line.startswith("[")]
-    rest = [line for line in lines if not line.startswith("[")]
-    return answers, rest[:-2], rest[-2:]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{namespace}: {command}: {done.returncode} {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _ask(namespace, device):
+    """Three answers of ip(8), that of wg(8), and whether packets are forwarded.  One process for each
+    program: under emulation starting them takes longer than all else."""
+    shown = _run(namespace, "ip", "-json", "-batch", "-", input=QUESTIONS)
+    dump = _run(namespace, "wg", "show", device, "dump")
+    with linux.inside(namespace):
+        forwarding = [pathlib.Path(name).read_text().strip() for name in FORWARDING]
+    return [json.loads(line) for line in shown.splitlines() if line], dump.splitlines(), forwarding
 
 
 def actual(port, prefix="network-"):
@@ -70,8 +84,7 @@ def actual(port, prefix="network-"):
     (links, routes4, routes6), dump, forwarding = _ask(f"{prefix}{port}", device)
     by_name = {link["ifname"]: link for link in links}
     link = by_name[device]
-    routes = {_route(entry, 4) for entry in routes4 if entry.get("dev") == device}
-    routes |= {_route(entry, 6) for entry in routes6 if entry.get("dev") == device}
+    routes = {*_routes(routes4, 4, device), *_routes(routes6, 6, device)}
     private, _, listen_port, _ = dump[0].split("\t")
     return {
         "links": sorted(by_name),
@@ -81,7 +94,7 @@ def actual(port, prefix="network-"):
         "mtu": link["mtu"],
         "address": sorted(f"{entry['local']}/{entry['prefixlen']}" for entry in link["addr_info"]
                           if ipaddress.ip_address(entry["local"]) not in LINK_LOCAL),
-        "routes": sorted(str(route) for route in routes if not _own(route)),
+        "routes": sorted(routes),
         "private_key": private,
         "listen_port": int(listen_port),
         "peers": dict(map(_peer, dump[1:])),
