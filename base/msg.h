@@ -21,6 +21,7 @@ enum msg_role {
 };
 
 #define MSG_WORKERS_MOST  256	/* worker processes */
+#define MSG_FORWARDS_MOST 256	/* --forward */
 #define MSG_PREFIX_MOST	  32	/* of --netns-prefix, with the NUL */
 #define MSG_NAME_MOST	  64	/* of a segment file, with the NUL */
 #define MSG_HOST_MOST	  256	/* of a host name, with the NUL (RFC 1035: 253 characters) */

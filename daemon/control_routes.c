@@ -19,7 +19,6 @@
 #include "daemon/slots.h"
 #include "daemon/table.h"
 
-#define FORWARDS_MOST	  1024
 #define REPORTS_MOST	  64	/* of the engine, not yet answered: it waits for answers itself */
 #define WORKER_ANSWER_MS  2000
 #define SLOTS_RETRY_MS	  1000
@@ -40,7 +39,7 @@ struct making {
 
 struct control_routes {
 	struct control    *control;	/* borrowed */
-	struct msg_forward forwards[FORWARDS_MOST];
+	struct msg_forward forwards[MSG_FORWARDS_MOST];
 	size_t             forwards_count;
 	struct snapshot    state;	/* the engine's last report */
 	struct report      reports[REPORTS_MOST];
@@ -105,7 +104,7 @@ void control_routes_free(struct control_routes *routes)
 
 int control_routes_forward(struct control_routes *routes, const struct msg_forward *forward)
 {
-	if (routes->forwards_count == FORWARDS_MOST || memchr(forward->host, '\0', MSG_HOST_MOST) == NULL)
+	if (routes->forwards_count == MSG_FORWARDS_MOST || memchr(forward->host, '\0', MSG_HOST_MOST) == NULL)
 		return -1;
 	routes->forwards[routes->forwards_count++] = *forward;
 	return 0;

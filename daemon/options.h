@@ -11,8 +11,6 @@
 
 struct tg_error;
 
-#define OPTIONS_FORWARDS_MOST 256
-
 enum options_action {
 	OPTIONS_RUN,
 	OPTIONS_CHECK,		/* --check */
@@ -41,7 +39,7 @@ struct options {
 	const char           *api_client_ca;	/* NULL: none */
 	struct options_listen http;
 	struct options_listen https;
-	struct msg_forward    forwards[OPTIONS_FORWARDS_MOST];
+	struct msg_forward    forwards[MSG_FORWARDS_MOST];
 	size_t                forwards_count;
 	uint32_t              workers;
 	uint32_t              wireguard;	/* enum msg_wireguard */

@@ -106,8 +106,8 @@ int options_value_forward(struct options *to, const char *text, struct tg_error 
 	if (equals == NULL || (!https && strncmp(text, "http://", 7) != 0))
 		return tg_fail(err, TG_CODE_INVALID, "\"%.60s\" is not http://HOST=IP:PORT or https://HOST=IP:PORT",
 		               text);
-	if (to->forwards_count == OPTIONS_FORWARDS_MOST)
-		return tg_fail(err, TG_CODE_LIMIT, "is given more than %d times", OPTIONS_FORWARDS_MOST);
+	if (to->forwards_count == MSG_FORWARDS_MOST)
+		return tg_fail(err, TG_CODE_LIMIT, "is given more than %d times", MSG_FORWARDS_MOST);
 
 	const char *host = text + (https ? 8 : 7);
 	size_t      len = host_length(host, (size_t)(equals - host), https ? ":443" : ":80");

@@ -198,18 +198,18 @@ END_TEST
 
 START_TEST(forwards_end_at_their_limit)
 {
-	static char buffer[OPTIONS_FORWARDS_MOST + 1][64];
+	static char buffer[MSG_FORWARDS_MOST + 1][64];
 	static char program[] = "tollgated", flag[] = "--forward";
-	char       *argv[2 * (OPTIONS_FORWARDS_MOST + 1) + 2] = { program };
+	char       *argv[2 * (MSG_FORWARDS_MOST + 1) + 2] = { program };
 	int         argc = 1;
 
-	for (int i = 0; i <= OPTIONS_FORWARDS_MOST; i++) {
+	for (int i = 0; i <= MSG_FORWARDS_MOST; i++) {
 		snprintf(buffer[i], sizeof buffer[i], "http://h%d.example=10.0.0.1:80", i);
 		argv[argc++] = flag;
 		argv[argc++] = buffer[i];
 	}
 	ck_assert_int_eq(options_read(&options, argc - 2, argv, &err), 0);
-	ck_assert_uint_eq(options.forwards_count, OPTIONS_FORWARDS_MOST);
+	ck_assert_uint_eq(options.forwards_count, MSG_FORWARDS_MOST);
 	ck_assert_int_eq(options_read(&options, argc, argv, &err), -1);
 	ck_assert_int_eq(err.code, TG_CODE_LIMIT);
 }
