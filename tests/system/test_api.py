@@ -2,10 +2,12 @@
 
 import concurrent.futures
 import json
+import re
 import socket
 import ssl
 import subprocess
 import time
+import urllib.request
 import warnings
 
 import pytest
@@ -100,6 +102,47 @@ def test_aliases_answer_as_what_they_stand_for(api):
     assert api.get("/traffic.json").status == 200
     assert api.request("POST", "/config", ONE).json["networks"]["unchanged"] == 1
     assert api.get("/traffic?start=0").status == 200
+
+
+def test_metrics_are_prometheus_text_at_the_root_too(api):
+    api.applied({"51820": {**NETWORK, "name": 'a "name"'}})
+    line = re.compile(r'([a-z_]+)(\{[a-z]+="(?:[^"\\\n]|\\.)*"(?:,[a-z]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.e+-]+')
+
+    def samples(url):
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Token": ADMIN})) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            text = answer.read().decode()
+        kinds = set(re.findall(r"^# TYPE ([a-z_]+) (?:counter|gauge)$", text, re.M))
+        found = [line.fullmatch(one) for one in text.splitlines() if not one.startswith("#")]
+        assert all(found) and {one[1] for one in found} <= kinds, text
+        return {one[0].rpartition(" ")[0] for one in found}
+
+    names = samples("http://127.0.0.1:8000/metrics")
+    assert names == samples("http://127.0.0.1:8000/api/v1/metrics")
+    assert {"tollgate_config_generation", 'tollgate_networks{state="up"}'} <= names
+    named = 'tollgate_network_sent_bytes_total{network="51820",name="a \\"name\\""}'
+    until(lambda: named in samples("http://127.0.0.1:8000/metrics"), "the network is looked at")
+
+
+def test_the_description_names_every_request_that_is_answered(api):
+    description = api.get("/openapi.json").json
+    assert description["openapi"].startswith("3.1")
+    told = {(method.upper(), path) for path, item in description["paths"].items() for method in item
+            if method != "parameters"}
+    peer = "/networks/{port}/peers/{key}"
+    assert told >= {("GET", "/config"), ("POST", "/config"), ("PATCH", "/config"), ("POST", "/apply"),
+                    ("GET", "/networks"), ("GET", "/networks/{port}"), ("GET", "/networks/{port}/peers"),
+                    ("GET", peer), ("PUT", peer), ("DELETE", peer), ("GET", "/traffic"), ("GET", "/events"),
+                    ("GET", "/health"), ("GET", "/metrics"), ("GET", "/openapi.json")}
+    for path in {path for _, path in told}:
+        answer = api.request("OPTIONS", path.replace("{port}", "51820").replace("{key}", "x"))
+        allowed = {word.strip() for word in answer.headers["Allow"].split(",")} - {"HEAD"}
+        assert allowed == {method for method, place in told if place == path}, path
+    text = json.dumps(description)
+    for pointer in re.findall(r'"\$ref": "#/([^"]+)"', text):
+        value = description
+        for step in pointer.split("/"):
+            value = value[step]
 
 
 def test_head_unknown_methods_and_errors_are_right_on_a_kept_connection(api):
