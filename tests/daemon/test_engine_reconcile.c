@@ -1,0 +1,290 @@
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <check.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/model.h"
+#include "daemon/engine.h"
+#include "netns/state.h"
+#include "tests/support/document.h"
+#include "tests/support/kernel.h"
+
+void test_engine_reconcile(TCase *tc);
+
+#define PREFIX	   "no-namespace-has-this-"	/* so that the machine's own do not count */
+#define STEPS_MOST 1000
+#define PEER(more) ",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']" more "}}"
+
+/* An engine whose kernel is a value (tests/support/kernel.h), under a clock that stands still. */
+static struct engine          e;
+static struct apply_kernel    real;	/* real but for what is below */
+static struct engine_network *network;
+static uint64_t               now_ms;
+static unsigned               reads;
+static bool                   lies;	/* its links say that they changed, and do not */
+static int                    fails;	/* with this errno each change of a link does */
+static int                    control;	/* the other end of the engine's channel */
+
+static int read_counted(const struct netns_host *host, const struct wireguard *wireguard, struct tenant *tenant,
+                        struct state *to, struct tg_error *err)
+{
+	reads++;
+	tenant->ifindex = fake.state.ifindex;
+	return real.read(host, wireguard, tenant, to, err);
+}
+
+static int links_changed(struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
+                         struct tg_error *err)
+{
+	if (fails != 0)
+		return tg_fail_errno(err, fails, "told to fail");
+	tenant->ifindex = fake.state.ifindex;
+	return lies ? 0 : real.links(tenant, plan, steps, count, err);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+static void begin(void)
+{
+	struct tg_error err;
+	int             ends[2];
+
+	fake_reset();
+	memset(&e, 0, sizeof e);
+	reads = 0;
+	now_ms = 1000000;
+	tg_clock_fake(now_ms, 0);
+	real = fake_kernel_of();
+	e.kernel = real;
+	e.kernel.read = read_counted;
+	e.kernel.links = links_changed;
+	strcpy(e.host.prefix, PREFIX);
+	e.host.wireguard = MSG_WIREGUARD_KERNEL;
+	e.base = event_base_new();
+	e.tick = event_new(e.base, -1, 0, on_tick, NULL);
+	ck_assert_int_eq(channel_pair(ends, &err), 0);
+	control = ends[1];
+	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
+	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	ck_assert_ptr_nonnull(e.networks);
+}
+
+static void end(void)
+{
+	engine_network_free(&e, 51820);
+	engine_model_drop(&e.desired);
+	channel_free(e.control);
+	close(control);
+	event_free(e.tick);
+	event_base_free(e.base);
+	free(e.networks);
+	fake_reset();
+}
+
+/* Goes on until there is nothing to do, the clock with it where something is waited for. */
+static void run(void)
+{
+	engine_step(&e);
+	for (unsigned steps = 0; e.phase != ENGINE_IDLE; steps++) {
+		ck_assert_uint_lt(steps, STEPS_MOST);
+		if (e.phase == ENGINE_LEDGER)	/* control has stored it */
+			e.phase = ENGINE_WORK;
+		if (e.tick_at_ms > now_ms)
+			tg_clock_fake(now_ms = e.tick_at_ms, 0);
+		e.tick_at_ms = 0;
+		engine_step(&e);
+	}
+}
+
+static void clock_shows(uint64_t ms)
+{
+	tg_clock_fake(now_ms = ms, 0);
+}
+
+/* The document comes, as from control.  Returns how often the kernel was read until it was answered. */
+static unsigned desire(const char *document)
+{
+	struct engine_model *held = calloc(1, sizeof *held);
+	unsigned             before = reads;
+
+	ck_assert_ptr_nonnull(held);
+	held->refs = 1;
+	held->model = document_read(document, NULL);
+	engine_model_drop(&e.desired);
+	e.desired = held;
+	e.check_at_ms = now_ms + ENGINE_CHECK_MS;
+	e.announce = true;
+	engine_begin(&e, engine_enlist(&e));
+	network = e.networks[51820];
+	run();
+	return reads - before;
+}
+
+/* What is to be looked at behind the answer is. */
+static void look_behind(void)
+{
+	unsigned read = reads, calls = fake.calls;
+
+	ck_assert(network->suspect);
+	run();
+	ck_assert_uint_eq(reads, read + 1);
+	ck_assert_uint_eq(fake.calls, calls);
+	ck_assert(!network->suspect);
+}
+
+/* Once to see what is to be done, once more before it is. */
+START_TEST(the_kernels_word_on_a_new_network_is_enough)
+{
+	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 2);
+	ck_assert(network->up);
+	ck_assert_uint_eq(network->ifindex, fake.state.ifindex);
+	ck_assert_uint_eq(fake.state.peers_count, 1);
+	look_behind();
+}
+END_TEST
+
+START_TEST(the_kernels_word_on_peers_and_their_routes_is_enough)
+{
+	desire(DOCUMENT(""));
+	look_behind();
+	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 2);
+	ck_assert_uint_eq(fake.state.peers_count, 1);
+	look_behind();
+	ck_assert_uint_eq(desire(DOCUMENT(PEER(",'persistent_keepalive':7"))), 2);
+	ck_assert_uint_eq(fake.state.peers[0].keepalive_s, 7);
+	look_behind();
+}
+END_TEST
+
+/* Another MTU or address may cost routes that the plan does not speak of. */
+START_TEST(what_has_side_effects_is_read_again_before_the_answer)
+{
+	static const char *const after[] = { DOCUMENT(",'mtu':1300"), DOCUMENT(PEER("") ",'mtu':1300") };
+
+	for (size_t i = 0; i < 2; i++) {
+		desire(DOCUMENT(""));
+		run();
+		ck_assert_uint_eq(desire(after[i]), 3);
+		ck_assert_uint_eq(fake.state.mtu, 1300);
+		ck_assert(network->up && !network->suspect);
+	}
+}
+END_TEST
+
+/* It says of a port, too, that it has it when it did not get it. */
+START_TEST(wireguard_gos_word_is_never_enough)
+{
+	e.host.wireguard = MSG_WIREGUARD_USERSPACE;
+	ck_assert_uint_eq(desire(DOCUMENT("")), 3);
+	ck_assert(network->up && !network->suspect);
+	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 3);
+	ck_assert(network->up && !network->suspect);
+}
+END_TEST
+
+START_TEST(what_never_becomes_as_it_should_fails_after_some_rounds)
+{
+	desire(DOCUMENT(""));
+	run();
+	lies = true;
+	/* The rounds, one look before the first, and the one that finds that they were of no use. */
+	ck_assert_uint_eq(desire(DOCUMENT(",'mtu':1300")), 1 + ENGINE_ROUNDS_MOST + 1);
+	ck_assert(network->failed && !network->up);
+	ck_assert_str_eq(network->reason, "does not become as it should: mtu");
+	lies = false;
+	clock_shows(network->retry_at_ms);
+	run();
+	ck_assert(network->up && !network->failed);
+	ck_assert_str_eq(network->reason, "");
+	ck_assert_uint_eq(fake.state.mtu, 1300);
+}
+END_TEST
+
+/* Waiting is no round: it has a limit of its own. */
+START_TEST(a_wireguard_go_that_takes_its_time_does_not_fail)
+{
+	e.host.wireguard = MSG_WIREGUARD_USERSPACE;
+	fake.waits = 10 * ENGINE_ROUNDS_MOST;
+	desire(DOCUMENT(""));
+	ck_assert(network->up);
+	ck_assert_uint_eq(now_ms, 1000000 + UINT64_C(10) * ENGINE_ROUNDS_MOST * ENGINE_POLL_MS);
+}
+END_TEST
+
+static const struct {
+	int      sys;
+	unsigned s[9];	/* from each failure to the next attempt */
+} backoffs[] = {
+	{ EIO, { 1, 2, 4, 8, 16, 32, 60, 60, 60 } },
+	{ EADDRINUSE, { 1, 2, 4, 5, 5, 5, 5, 5, 5 } },
+};
+
+START_TEST(a_failed_network_is_tried_again_less_and_less_often)
+{
+	fails = backoffs[_i].sys;
+	desire(DOCUMENT(""));
+
+	uint64_t told = e.seq;
+
+	for (size_t i = 0; i < 9; i++) {
+		unsigned before = reads;
+		uint64_t at_ms = now_ms + (uint64_t)backoffs[_i].s[i] * 1000;
+
+		ck_assert(network->failed);
+		ck_assert_uint_eq(network->retry_at_ms, at_ms);
+		/* Not even the look at everything that comes in between touches it. */
+		clock_shows(at_ms - 1);
+		run();
+		ck_assert_uint_eq(reads, before);
+		clock_shows(at_ms);
+		run();
+		ck_assert_uint_gt(reads, before);
+	}
+	ck_assert_uint_eq(e.seq, told);	/* the same reason is no news */
+	fails = 0;
+	clock_shows(network->retry_at_ms);
+	run();
+	ck_assert(network->up && !network->failed);
+	ck_assert_uint_gt(e.seq, told);
+	ck_assert_uint_eq(network->backoff_ms, 0);
+}
+END_TEST
+
+START_TEST(a_document_is_tried_at_once_whatever_failed_before)
+{
+	fails = EIO;
+	desire(DOCUMENT(""));
+	clock_shows(network->retry_at_ms);
+	run();
+	ck_assert_uint_eq(network->backoff_ms, 2000);
+	ck_assert_uint_gt(desire(DOCUMENT("")), 0);
+	ck_assert_uint_eq(network->backoff_ms, ENGINE_BACKOFF_MS);
+	fails = 0;
+	desire(DOCUMENT(""));
+	ck_assert(network->up);
+}
+END_TEST
+
+void test_engine_reconcile(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, begin, end);
+	tcase_add_test(tc, the_kernels_word_on_a_new_network_is_enough);
+	tcase_add_test(tc, the_kernels_word_on_peers_and_their_routes_is_enough);
+	tcase_add_test(tc, what_has_side_effects_is_read_again_before_the_answer);
+	tcase_add_test(tc, wireguard_gos_word_is_never_enough);
+	tcase_add_test(tc, what_never_becomes_as_it_should_fails_after_some_rounds);
+	tcase_add_test(tc, a_wireguard_go_that_takes_its_time_does_not_fail);
+	tcase_add_loop_test(tc, a_failed_network_is_tried_again_less_and_less_often, 0, 2);
+	tcase_add_test(tc, a_document_is_tried_at_once_whatever_failed_before);
+}
