@@ -30,7 +30,7 @@ def test_a_move_that_is_taken_back_before_its_end_counts_no_byte_twice(pair):
     moved[str(ELSEWHERE)] = moved.pop(str(tenant.port))
     curl(f"https://{tenant.host}/bytes/500000", certificate=tenant.certificate)
 
-    # Without the broker's word nothing is removed, and the engine is not to hear of the one without the other.
+    # Without the broker's word nothing is removed; the engine hears of both documents at once.
     held = [pair.daemon.role("broker")]
     os.kill(held[0], signal.SIGSTOP)
     try:
