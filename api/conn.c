@@ -8,6 +8,7 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "api/api_routes.h"
@@ -210,11 +211,24 @@ void conn_free(struct conn *conn)
 	release(conn);
 }
 
+/* Over TLS, an end without these words would be that of an answer which somebody cut off. */
+static void say_goodbye(struct conn *conn)
+{
+	SSL *ssl = bufferevent_openssl_get_ssl(conn->bev);
+	bool whole = conn->state == CONN_IDLE || (conn->state == CONN_SEND && conn->request == NULL);
+
+	if (ssl == NULL || !whole || evbuffer_get_length(bufferevent_get_output(conn->bev)) > 0)
+		return;
+	SSL_shutdown(ssl);
+	ERR_clear_error();
+}
+
 static void end(struct conn *conn)
 {
 	struct api_listener *listener = conn->listener;
 	struct api_request *request = conn->request;
 
+	say_goodbye(conn);
 	LIST_REMOVE(conn, entry);
 	release(conn);
 	api_listener_left(listener);

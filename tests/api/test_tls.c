@@ -1,6 +1,7 @@
 #include "api/tls.h"
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ static struct identity server_id, client_id, ca_id, stranger_id;
 static struct api_server server;
 static struct api_server_client client;
 static struct tg_error err;
+static bool said_goodbye;	/* the server ended what ask() was told last as TLS wants it */
 
 static char *text_of(BIO *bio, size_t *bytes)
 {
@@ -155,6 +157,7 @@ static const char *ask(const char *request, const struct identity *identity, int
 			break;
 	}
 	answer[have] = '\0';
+	said_goodbye = (SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
 	SSL_free(ssl);
 	SSL_CTX_free(context);
 	return answer;
@@ -188,6 +191,21 @@ START_TEST(a_refusal_comes_whole_over_tls)
 
 	ck_assert_int_eq(strncmp(answer, "HTTP/1.1 401 ", 13), 0);
 	ck_assert_ptr_nonnull(strstr(answer, "UNAUTHENTICATED"));
+}
+END_TEST
+
+/* Without close_notify it looks cut off by somebody on the way (RFC 8446 §6.1). */
+START_TEST(only_what_is_whole_ends_with_close_notify)
+{
+	ck_assert_int_eq(use(&server_id, &server_id, NULL), 0);
+	ask("GET /api/v1/config HTTP/1.1\r\nConnection: close\r\n" API_SERVER_ADMIN "\r\n", NULL, TLS1_3_VERSION);
+	ck_assert(said_goodbye);
+	api_server_leave(&client);
+	ask("GET /api/v1/config HTTP/1.0\r\nConnection: close\r\n" API_SERVER_ADMIN "\r\n", NULL, TLS1_2_VERSION);
+	ck_assert(said_goodbye);
+	api_server_leave(&client);
+	ck_assert_str_eq(ask("GET /api/v1/config HTTP/1.1\r\nConnection: close\r\n", NULL, TLS1_3_VERSION), "");
+	ck_assert(!said_goodbye);
 }
 END_TEST
 
@@ -251,6 +269,7 @@ void test_tls(TCase *tc)
 	tcase_add_test(tc, calls_come_over_tls);
 	tcase_add_test(tc, older_tls_is_refused);
 	tcase_add_test(tc, a_refusal_comes_whole_over_tls);
+	tcase_add_test(tc, only_what_is_whole_ends_with_close_notify);
 	tcase_add_test(tc, what_is_not_tls_gets_nothing);
 	tcase_add_test(tc, a_client_certificate_is_needed_beside_the_token);
 	tcase_add_test(tc, bad_texts_are_named_and_change_nothing);
