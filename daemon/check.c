@@ -139,7 +139,7 @@ static int check_tls(struct api *api, const struct options *options)
 /* An API that listens nowhere reads its files as the true one would. */
 static int check_api(const struct options *options)
 {
-	struct api *api = api_new(NULL, &(const struct api_options){ NULL });
+	struct api *api = api_new(NULL, &(const struct api_options){ .arg = NULL });
 
 	if (api == NULL) {
 		fputs("out of memory\n", stderr);
