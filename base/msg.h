@@ -126,6 +126,8 @@ struct msg_slot {
 	uint64_t connections;
 };
 
+#define MSG_SEGMENT_BYTES (MSG_SLOTS * sizeof(struct msg_slot))
+
 #define MSG_SLOTS (1U << 20)	/* in a segment file, which is sparse */
 
 #define MSG_SEGMENT_ADOPTED UINT32_MAX	/* index of a worker of an earlier daemon */

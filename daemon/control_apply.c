@@ -24,7 +24,6 @@
 
 #define APPLIES_WAITING_MOST 16
 #define ENGINE_GONE_MOST_MS  30000	/* an apply waits no longer for an engine that does not come back */
-#define STATUS_REFUSED	     2
 
 enum apply_state {
 	APPLY_WAITING,	/* for its turn */
@@ -217,7 +216,7 @@ static void apply_refuse(struct control_apply *apply, enum api_error error, cons
 		if (faults->count == 0)
 			tg_log(TG_LOG_ERROR, "refused the --config file", "reason=\"%s\"", message);
 		if (a->first && a->state != APPLY_ENGINE && !apply->control->stopping)
-			exit(STATUS_REFUSED);
+			exit(ROLE_REFUSED);
 	}
 	apply_done(apply);
 }

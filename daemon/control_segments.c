@@ -11,8 +11,6 @@
 #include "base/log.h"
 #include "daemon/segments.h"
 
-#define SEGMENT_BYTES (MSG_SLOTS * sizeof(struct msg_slot))
-
 struct mapped {
 	const struct msg_slot *slots;	/* MSG_SLOTS of them */
 	uint32_t               index;	/* of its worker, MSG_SEGMENT_ADOPTED */
@@ -35,7 +33,7 @@ void control_segments_free(struct control_segments *segments)
 	if (segments == NULL)
 		return;
 	for (size_t i = 0; i < segments->count; i++)
-		tg_memfd_unmap(segments->list[i].slots, SEGMENT_BYTES);
+		tg_memfd_unmap(segments->list[i].slots, MSG_SEGMENT_BYTES);
 	free(segments);
 }
 
@@ -78,11 +76,11 @@ void control_segments_add(struct control_segments *segments, const struct msg_se
 			segments->list[i].live = fresh.live;
 			return;
 		}
-	if (segments->count == SEGMENTS_MOST || fstat(fd, &st) == -1 || st.st_size < (off_t)SEGMENT_BYTES) {
+	if (segments->count == SEGMENTS_MOST || fstat(fd, &st) == -1 || st.st_size < (off_t)MSG_SEGMENT_BYTES) {
 		tg_log(TG_LOG_ERROR, "cannot take up a worker's counters", "segment=%s", fresh.name);
 		return;
 	}
-	map = mmap(NULL, SEGMENT_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	map = mmap(NULL, MSG_SEGMENT_BYTES, PROT_READ, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED) {
 		tg_log(TG_LOG_ERROR, "cannot map a worker's counters", "segment=%s", fresh.name);
 		return;
@@ -98,7 +96,7 @@ bool control_segments_drop(struct control_segments *segments, const char *name)
 	for (size_t i = 0; i < segments->count; i++) {
 		if (strcmp(segments->list[i].name, name) != 0)
 			continue;
-		tg_memfd_unmap(segments->list[i].slots, SEGMENT_BYTES);
+		tg_memfd_unmap(segments->list[i].slots, MSG_SEGMENT_BYTES);
 		segments->list[i] = segments->list[--segments->count];
 		return true;
 	}

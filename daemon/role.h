@@ -9,6 +9,7 @@ struct event_base;
 
 #define ROLE_SUPERVISOR_FD 3	/* a role finds its channel to the supervisor here after exec */
 #define ROLE_STATE_FD      4	/* control only: the state directory */
+#define ROLE_REFUSED	   2	/* exit status: with these options or files no start will ever be good */
 
 struct role {
 	enum msg_role      self;

@@ -22,7 +22,6 @@
 #include "daemon/document.h"
 #include "daemon/jobs.h"
 
-#define STATUS_REFUSED	2	/* the stored document, or --config: nothing is touched */
 #define PEM_BYTES_MOST	(1U << 20)	/* and of a token file */
 
 static void control_quit(struct control *control)
@@ -227,7 +226,7 @@ static void file_refuse(const struct control *control, uint32_t kind, const char
 {
 	tg_log(TG_LOG_ERROR, "refused the content of a file", "option=%s reason=\"%s\"", files[kind].option, reason);
 	if (starts(control) || (!control->ready && kind == MSG_FILE_API_CERT))
-		exit(STATUS_REFUSED);
+		exit(ROLE_REFUSED);
 }
 
 static void on_file(struct control *control, uint32_t kind, int fd)
@@ -298,7 +297,7 @@ static void control_check_claims(const struct control *control)
 		return;
 	tg_log(TG_LOG_ERROR, "refused the stored document", "path=%s reason=\"%s\"",
 	       tg_quote(quoted, sizeof quoted, faults.list[0].path), faults.list[0].text);
-	exit(STATUS_REFUSED);
+	exit(ROLE_REFUSED);
 }
 
 /* Comes again after each SIGHUP. */
@@ -403,7 +402,7 @@ static void control_open(struct control *control)
 	control->store = store_open("traffic.db", &options, &err);
 	if (control->store == NULL) {
 		tg_log(TG_LOG_ERROR, "cannot open the traffic database", "reason=\"%s\"", err.text);
-		exit(STATUS_REFUSED);
+		exit(ROLE_REFUSED);
 	}
 	control->jobs = jobs_new(control->base, &err);
 	if (control->jobs == NULL)
@@ -424,7 +423,7 @@ static void control_open(struct control *control)
 		tg_die("cannot begin to count: %s", err.text);
 	if (control_apply_load(control->apply, &err) == -1) {
 		tg_log(TG_LOG_ERROR, "refused the stored document", "reason=\"%s\"", err.text);
-		exit(STATUS_REFUSED);
+		exit(ROLE_REFUSED);
 	}
 }
 

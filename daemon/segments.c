@@ -16,8 +16,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-#define SEGMENT_BYTES ((off_t)MSG_SLOTS * (off_t)sizeof(struct msg_slot))
-
 struct segments {
 	int            dir;	/* borrowed */
 	size_t         count;
@@ -40,7 +38,7 @@ static void adopt(struct segments *segments, const char *name)
 	struct stat     st;
 	char            quoted[2 * MSG_NAME_MOST];
 
-	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size != SEGMENT_BYTES ||
+	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size != (off_t)MSG_SEGMENT_BYTES ||
 	    strlen(name) >= MSG_NAME_MOST || segments->count == SEGMENTS_MOST) {
 		tg_log(TG_LOG_WARN, "left a file alone that holds no counters", "file=%s",
 		       tg_quote(quoted, sizeof quoted, name));
@@ -130,7 +128,7 @@ const struct segment *segments_add(struct segments *segments, uint32_t worker, s
 
 	TG_AUTO_FD fd = openat(segments->dir, one->is.name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	if (fd == -1 || ftruncate(fd, SEGMENT_BYTES) == -1 || flock(fd, LOCK_SH | LOCK_NB) == -1) {
+	if (fd == -1 || ftruncate(fd, MSG_SEGMENT_BYTES) == -1 || flock(fd, LOCK_SH | LOCK_NB) == -1) {
 		tg_fail_sys(err, "cannot make a file of counters");
 		if (fd != -1)
 			unlinkat(segments->dir, one->is.name, 0);

@@ -15,10 +15,9 @@
 #include "base/log.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
+#include "daemon/role.h"
 #include "daemon/segments.h"
 #include "daemon/supervisor_state.h"
-
-#define STATUS_CANNOT_START 2	/* of a role too: with these options or files it never will */
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS	 10000
@@ -222,7 +221,7 @@ static void start_again(struct process *p)
 /* What an option names, or the stored document, is no good: the process has said so. */
 static bool is_refusal(const struct process *p, int status)
 {
-	return !p->stopping && !p->ever_ready && WIFEXITED(status) && WEXITSTATUS(status) == STATUS_CANNOT_START;
+	return !p->stopping && !p->ever_ready && WIFEXITED(status) && WEXITSTATUS(status) == ROLE_REFUSED;
 }
 
 static void on_death(struct process *p, int status)
@@ -240,7 +239,7 @@ static void on_death(struct process *p, int status)
 		segment_ended(s, segments_end(s->segments, p->segment));
 	p->segment[0] = '\0';
 	if (refusal) {
-		s->status = STATUS_CANNOT_START;
+		s->status = ROLE_REFUSED;
 		begin_phase(s, PHASE_END);
 	} else if (!p->stopping) {
 		start_again(p);
@@ -409,14 +408,14 @@ int supervisor_run(const struct options *options)
 	if (supervisor_open(&s, options, &err) == -1 || make_events(&s, &err) == -1) {
 		tg_log(TG_LOG_ERROR, err.text, "where=%s", tg_quote(quoted, sizeof quoted, err.where));
 		supervisor_close(&s);
-		return STATUS_CANNOT_START;
+		return ROLE_REFUSED;
 	}
 	begin_phase(&s, PHASE_RUN);
 	event_base_dispatch(s.base);
 	for (size_t i = 0; i < s.count; i++)
 		channel_free(s.processes[i].channel);
 	supervisor_close(&s);
-	if (s.status != STATUS_CANNOT_START)
+	if (s.status != ROLE_REFUSED)
 		tg_log(TG_LOG_INFO, "stopped", "status=%d", s.status);
 	return s.status;
 }

@@ -8,8 +8,7 @@
 #include "base/error.h"
 #include "base/msg.h"
 
-#define SLOTS_BYTES (MSG_SLOTS * sizeof(struct msg_slot))
-#define ROW_BYTES   (MSG_SLOTS * sizeof(uint32_t))
+#define ROW_BYTES (MSG_SLOTS * sizeof(uint32_t))
 
 struct counters {
 	struct msg_slot *slots;
@@ -56,7 +55,7 @@ struct counters *counters_new(int segment_fd, int active_fd, uint32_t index, uin
 		return NULL;
 	}
 	counters->workers = workers;
-	counters->slots = map_shared(segment_fd, SLOTS_BYTES, err);
+	counters->slots = map_shared(segment_fd, MSG_SEGMENT_BYTES, err);
 	counters->rows = counters->slots == NULL ? NULL : map_shared(active_fd, workers * ROW_BYTES, err);
 	if (counters->rows == NULL) {
 		counters_free(counters);
@@ -74,7 +73,7 @@ void counters_free(struct counters *counters)
 	if (counters == NULL)
 		return;
 	if (counters->slots != NULL)
-		munmap(counters->slots, SLOTS_BYTES);
+		munmap(counters->slots, MSG_SEGMENT_BYTES);
 	if (counters->rows != NULL)
 		munmap(counters->rows, counters->workers * ROW_BYTES);
 	free(counters);

@@ -12,8 +12,6 @@
 
 void test_control_segments(TCase *tc);
 
-#define BYTES ((off_t)(MSG_SLOTS * sizeof(struct msg_slot)))
-
 static struct control_segments *segments;
 static struct control_reading   reading;
 
@@ -63,7 +61,7 @@ static void end_all(void)
 
 START_TEST(what_is_not_zero_is_read_up_to_the_end)
 {
-	TG_AUTO_FD fd = segment_make(BYTES);
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
 
 	begin();
 	slot_write(fd, 3, 10);
@@ -83,7 +81,7 @@ END_TEST
 
 START_TEST(one_is_done_when_its_worker_is_dead)
 {
-	TG_AUTO_FD fd = segment_make(BYTES);
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
 
 	begin();
 	add("a", 0, true, fd, NULL);
@@ -102,7 +100,7 @@ END_TEST
 
 START_TEST(only_a_live_worker_of_an_earlier_daemon_is_adopted)
 {
-	TG_AUTO_FD fd = segment_make(BYTES);
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
 
 	begin();
 	add("a", 0, true, fd, NULL);
@@ -117,7 +115,7 @@ END_TEST
 
 START_TEST(the_last_slot_that_was_counted_in_is_found)
 {
-	TG_AUTO_FD fd = segment_make(BYTES);
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
 	uint32_t   end = 0;
 
 	begin();
@@ -135,7 +133,7 @@ END_TEST
 
 START_TEST(a_file_that_is_too_short_is_not_taken)
 {
-	TG_AUTO_FD fd = segment_make(BYTES - 1);
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES - 1);
 
 	begin();
 	add("a", 0, true, fd, NULL);
@@ -146,7 +144,7 @@ END_TEST
 
 START_TEST(there_are_so_many_at_the_most)
 {
-	TG_AUTO_FD fd = segment_make(BYTES);
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
 	char       name[MSG_NAME_MOST];
 
 	begin();

@@ -73,8 +73,8 @@ static void begin(void)
 	troupe_begin(&troupe, MSG_ROLE_WORKER, run_worker);
 	troupe_introduce(&troupe, &control, MSG_ROLE_CONTROL);
 	troupe_introduce(&troupe, &broker, MSG_ROLE_BROKER);
-	fd = give_file(MSG_SEGMENT, &segment, MSG_SLOTS * sizeof(struct msg_slot));
-	slots = mmap(NULL, MSG_SLOTS * sizeof(struct msg_slot), PROT_READ, MAP_SHARED, fd, 0);
+	fd = give_file(MSG_SEGMENT, &segment, MSG_SEGMENT_BYTES);
+	slots = mmap(NULL, MSG_SEGMENT_BYTES, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
 	close(give_file(MSG_ACTIVE, &none, MSG_SLOTS * sizeof(uint32_t)));
 	fd = ingress_server(&at);

@@ -60,7 +60,7 @@ START_TEST(a_segment_is_sparse_and_its_name_unique)
 	ck_assert_uint_eq(one->is.index, 3);
 	ck_assert_uint_eq(one->is.live, 1);
 	ck_assert_int_eq(fstat(one->fd, &st), 0);
-	ck_assert_int_eq(st.st_size, (off_t)(MSG_SLOTS * sizeof(struct msg_slot)));
+	ck_assert_int_eq(st.st_size, (off_t)MSG_SEGMENT_BYTES);
 	ck_assert_int_lt(st.st_blocks, 64);
 	memcpy(first, one->is.name, sizeof first);
 	one = segments_add(segments, 3, &err);
@@ -110,7 +110,7 @@ END_TEST
 START_TEST(an_orphan_is_live_until_its_mapping_is_gone)
 {
 	const struct segment *one = segments_add(segments, 1, &err);
-	size_t                bytes = MSG_SLOTS * sizeof(struct msg_slot);
+	size_t                bytes = MSG_SEGMENT_BYTES;
 	void                 *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, one->fd, 0);
 
 	ck_assert_ptr_ne(map, MAP_FAILED);

@@ -19,7 +19,7 @@ static void begin(void)
 {
 	segment = memfd_create("segment", MFD_CLOEXEC);
 	active = memfd_create("active", MFD_CLOEXEC);
-	ck_assert_int_eq(ftruncate(segment, MSG_SLOTS * sizeof(struct msg_slot)), 0);
+	ck_assert_int_eq(ftruncate(segment, MSG_SEGMENT_BYTES), 0);
 	ck_assert_int_eq(ftruncate(active, (off_t)(WORKERS * MSG_SLOTS * sizeof(uint32_t))), 0);
 }
 
@@ -134,7 +134,7 @@ START_TEST(a_file_that_is_too_small_is_refused)
 	begin();
 	ck_assert_ptr_null(counters_new(segment, active, WORKERS, WORKERS, &err));
 	ck_assert_ptr_null(counters_new(segment, active, 0, WORKERS + 1, &err));
-	ck_assert_int_eq(ftruncate(segment, MSG_SLOTS * sizeof(struct msg_slot) - 1), 0);
+	ck_assert_int_eq(ftruncate(segment, MSG_SEGMENT_BYTES - 1), 0);
 	ck_assert_ptr_null(counters_new(segment, active, 0, WORKERS, &err));
 	end();
 }

@@ -314,7 +314,7 @@ int control_segment(const char *name, uint32_t index, bool live, const struct ms
 	struct msg_segment body = { .index = index, .live = live };
 	int                fd = memfd_create(name, MFD_CLOEXEC);
 
-	ck_assert_int_eq(ftruncate(fd, MSG_SLOTS * sizeof(struct msg_slot)), 0);
+	ck_assert_int_eq(ftruncate(fd, MSG_SEGMENT_BYTES), 0);
 	ck_assert_int_eq(pwrite(fd, first, sizeof *first, 0), sizeof *first);
 	snprintf(body.name, sizeof body.name, "%s", name);
 	control_tell(supervisor, MSG_SEGMENT, &body, dup(fd));

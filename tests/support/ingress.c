@@ -92,7 +92,7 @@ static int memory_file(size_t bytes)
 void ingress_begin(struct ingress *in, uint32_t source_connections)
 {
 	const struct worker_options options = { source_connections, on_drained, in };
-	int       segment = memory_file(MSG_SLOTS * sizeof(struct msg_slot));
+	int       segment = memory_file(MSG_SEGMENT_BYTES);
 	int       active = memory_file(2 * MSG_SLOTS * sizeof(uint32_t));
 	int       probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t bytes = sizeof(in->cookie);
@@ -106,7 +106,7 @@ void ingress_begin(struct ingress *in, uint32_t source_connections)
 	ck_assert_ptr_nonnull(in->worker);
 	worker_set_counters(in->worker, counters_new(segment, active, 0, 2, NULL));
 	ck_assert_ptr_nonnull(in->worker->counters);
-	in->slots = mmap(NULL, MSG_SLOTS * sizeof(struct msg_slot), PROT_READ, MAP_SHARED, segment, 0);
+	in->slots = mmap(NULL, MSG_SEGMENT_BYTES, PROT_READ, MAP_SHARED, segment, 0);
 	in->active =
 	        mmap(NULL, 2 * MSG_SLOTS * sizeof(uint32_t), PROT_READ | PROT_WRITE, MAP_SHARED, active, 0);
 	close(segment);
@@ -124,7 +124,7 @@ void ingress_end(struct ingress *in)
 	worker_free(in->worker);
 	channel_free(in->broker);
 	channel_free(in->fake);
-	munmap(in->slots, MSG_SLOTS * sizeof(struct msg_slot));
+	munmap(in->slots, MSG_SEGMENT_BYTES);
 	munmap(in->active, 2 * MSG_SLOTS * sizeof(uint32_t));
 	event_base_free(in->base);
 }
