@@ -48,6 +48,17 @@ static struct routes_host host_of(const char *name)
 	return ingress_host(&in, ROUTES_HTTPS, name, upstreams, 2);
 }
 
+/* In a table with that host alone. */
+static struct routes_host begin_with(const char *name)
+{
+	struct routes_host host;
+
+	begin();
+	host = host_of(name);
+	ingress_routes(&in, &host, 1);
+	return host;
+}
+
 static void leave_all(void)
 {
 	for (size_t i = 0; i < 8; i++)
@@ -75,11 +86,7 @@ END_TEST
 
 START_TEST(a_wildcards_names_share_one_host)
 {
-	struct routes_host host;
-
-	begin();
-	host = host_of("*.example");
-	ingress_routes(&in, &host, 1);
+	begin_with("*.example");
 	enter(0, "a.example");
 	enter(1, "b.example");
 	ck_assert_ptr_eq(uses[0].host, uses[1].host);
@@ -130,11 +137,7 @@ END_TEST
 
 START_TEST(bytes_and_connections_go_to_the_slot)
 {
-	struct routes_host host;
-
-	begin();
-	host = host_of("a.example");
-	ingress_routes(&in, &host, 1);
+	begin_with("a.example");
 	enter(0, "a.example");
 	host_count_connection(&uses[0]);
 	host_count_bytes(&uses[0], 3, 4);
@@ -225,11 +228,8 @@ END_TEST
 
 START_TEST(a_changed_hosts_connections_live_on_as_they_began)
 {
-	struct routes_host host;
+	struct routes_host host = begin_with("a.example");
 
-	begin();
-	host = host_of("a.example");
-	ingress_routes(&in, &host, 1);
 	enter(0, "a.example");
 	host.scheme[ROUTES_HTTPS].upstreams_count = 1;
 	ingress_routes(&in, &host, 1);
@@ -249,11 +249,8 @@ END_TEST
 
 START_TEST(another_namespace_is_another_network)
 {
-	struct routes_host host;
+	struct routes_host host = begin_with("a.example");
 
-	begin();
-	host = host_of("a.example");
-	ingress_routes(&in, &host, 1);
 	enter(0, "a.example");
 	host.netns_cookie++;
 	host.network_id++;
@@ -286,11 +283,8 @@ END_TEST
 /* The name went to another network, which is not up yet: the slot tells. */
 START_TEST(a_host_that_moves_to_a_network_that_is_down_is_reset)
 {
-	struct routes_host host;
+	struct routes_host host = begin_with("a.example");
 
-	begin();
-	host = host_of("a.example");
-	ingress_routes(&in, &host, 1);
 	enter(0, "a.example");
 	host.netns_cookie = host.network_id = 0;
 	host.slot = 9;
@@ -303,11 +297,8 @@ END_TEST
 
 START_TEST(a_new_slot_takes_over_what_is_open)
 {
-	struct routes_host host;
+	struct routes_host host = begin_with("a.example");
 
-	begin();
-	host = host_of("a.example");
-	ingress_routes(&in, &host, 1);
 	enter(0, "a.example");
 	enter(1, "a.example");
 	host.slot = 9;
