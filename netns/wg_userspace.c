@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,7 +28,7 @@
  * where its UDP socket stays, and its TUN then moves into the tenant's.  It outlives this process. */
 
 #define START_MS      30000	/* it takes 14 ms to start, but hundreds may do so at a time */
-#define FOUND_MS      1000	/* for one that ended, or whose link is there and that somebody else started */
+#define FOUND_MS      1000	/* for one whose link is there and that somebody else started */
 #define REFUSED_MS    2000	/* until who had the port is gone: it may just have been told to end */
 #define DEAF_MS	      5000	/* it answers within one, on a busy machine a little later */
 #define END_MS	      20	/* it ends in 2; the loop must not wait for long */
@@ -204,6 +205,14 @@ static void dismiss(struct tenant *tenant, pid_t pid)
 		pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
 }
 
+/* Each one holds an instance, of which all of the host's namespaces together have 128 by default. */
+static bool inotify_is_spent(void)
+{
+	TG_AUTO_FD fd = inotify_init1(IN_CLOEXEC);
+
+	return fd == -1 && errno == EMFILE;
+}
+
 static enum wireguard_result never_started(struct tenant *tenant, bool link, struct tg_error *err)
 {
 	bool started = tenant->pid != 0;
@@ -212,12 +221,24 @@ static enum wireguard_result never_started(struct tenant *tenant, bool link, str
 	give_up(tenant);
 	if (link && !started)
 		tg_fail(err, TG_CODE_SYSTEM, "the host has a link %s already", tenant->link);
-	else if (!lives)	/* each holds an inotify instance, of which a user has 128 by default */
-		tg_fail(err, TG_CODE_SYSTEM,
-		        "wireguard-go ends at its start: see fs.inotify.max_user_instances, perhaps");
-	else
+	else if (lives)
 		tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not start for %s", tenant->link);
+	else if (inotify_is_spent())
+		tg_fail(err, TG_CODE_LIMIT,
+		        "wireguard-go ends at its start: no more than fs.inotify.max_user_instances can run");
+	else
+		tg_fail(err, TG_CODE_SYSTEM,
+		        "wireguard-go ends at its start: `wireguard-go -f %s` may say why", tenant->link);
 	return WIREGUARD_FAILED;
+}
+
+/* Whether nothing comes any more of what is under way since started_at_ms. */
+static bool is_over(const struct tenant *tenant, bool link, uint64_t now)
+{
+	/* With a link somebody else may be about to serve it, for whom ours made room. */
+	if (tenant->pid != 0 && !link && !starts(tenant))
+		return true;
+	return now - tenant->started_at_ms > (starts(tenant) ? START_MS : FOUND_MS);
 }
 
 static enum wireguard_result userspace_make(const struct netns_host *host, struct tenant *tenant,
@@ -248,7 +269,7 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 		*err = why;
 		return WIREGUARD_FAILED;
 	}
-	if (tenant->started_at_ms != 0 && now - tenant->started_at_ms > (starts(tenant) ? START_MS : FOUND_MS))
+	if (tenant->started_at_ms != 0 && is_over(tenant, link, now))
 		return never_started(tenant, link, err);
 	if (fd != -1) {
 		/* Between start and the first link it may answer already: then there is nothing to end. */
