@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/channel.h"
@@ -42,6 +43,7 @@ static int run(enum msg_role self, role_fn *body)
 	int             fds[MSG_FDS_MOST];
 
 	tg_log_role(msg_role_name(self));
+	prctl(PR_SET_NAME, "tollgated");	/* else it is that of the link it was started from: exe */
 	event_set_log_callback(on_libevent_log);
 	signal(SIGPIPE, SIG_IGN);
 	/* They had to pass our exec, but no wireguard-go of the engine may keep them open. */

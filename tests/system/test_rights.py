@@ -1,6 +1,7 @@
 """What each process may do, read from /proc of the running daemon."""
 
 import os
+import pathlib
 
 import pytest
 
@@ -66,6 +67,19 @@ def test_no_process_can_be_dumped(daemon):
         for pid in daemon.roles()[name]:
             assert os.stat(f"/proc/{pid}/mem").st_uid == 0
             assert status_of(pid)["Uid"].split()[0] != "0"
+
+
+def test_every_process_is_known_by_the_name_of_the_program(daemon):
+    daemon.start({})
+    names = {pathlib.Path(f"/proc/{pid}/comm").read_text() for pids in daemon.roles().values() for pid in pids}
+    assert names == {"tollgated\n"}
+
+
+def test_the_directory_of_namespaces_is_as_ip_makes_it(daemon):
+    daemon.start({"51820": {"private_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                            "address": ["10.0.0.1/16"]}})
+    assert os.stat("/run/netns").st_mode & 0o777 == 0o755
+    assert os.stat("/run/netns/network-51820").st_mode & 0o777 == 0o444
 
 
 def test_the_state_is_readable_by_nobody_else(daemon):
