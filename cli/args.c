@@ -182,7 +182,8 @@ int args_read(struct args *to, int argc, char **argv, struct tg_error *err)
 
 	*to = (struct args){ .format = "table", .run_dir = environment("TOLLGATE_RUN_DIR", "/run/tollgate"),
 	                     .token_file = environment("TOLLGATE_TOKEN_FILE", NULL),
-	                     .token = environment("TOLLGATE_TOKEN", NULL) };
+	                     .token = environment("TOLLGATE_TOKEN", NULL),
+	                     .ca_file = environment("SSL_CERT_FILE", NULL) };
 	for (size_t i = 0; i < FLAGS; i++)
 		options[i] = (struct option){ flags[i].name,
 			                      flags[i].value == NULL ? no_argument : required_argument, NULL,

@@ -30,6 +30,7 @@ struct args {
 	const char       *token;	/* of the environment */
 	const char       *socket;	/* NULL: api.sock in the run directory */
 	const char       *run_dir;
+	const char       *ca_file;	/* of the environment; NULL: the system's authorities */
 	bool              dry_run;
 	/* traffic */
 	const char       *since;

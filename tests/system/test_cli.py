@@ -9,6 +9,7 @@ import pytest
 from rig.daemon import TOLLGATE
 from rig.documents import NETWORK
 from rig.lab import run
+from rig.servers import make_certificate
 from rig.wait import SLOW
 
 DOCUMENT = {"51820": {**NETWORK, "proxy": {"http://git.example.com": ["10.0.0.2:80"]}}}
@@ -93,6 +94,23 @@ def test_a_daemon_far_away_is_asked_with_a_token(daemon, directory, tollgate):
     (directory / "mine").write_text("another\n")
     done = tollgate("--api", "http://127.0.0.1:8000", "--token-file", directory / "mine", "get", api=False)
     assert done.returncode == 1 and "another" not in done.stderr, done
+
+
+def test_a_daemon_is_asked_over_tls_when_its_authority_is_known(daemon, directory, tollgate, monkeypatch):
+    certificate = make_certificate(directory, "gateway", "localhost")
+    (directory / "tokens").write_text(f"{ADMIN}\n")
+    daemon.options.update({"--api": "127.0.0.1:8443", "--token-file": directory / "tokens",
+                           "--api-cert": certificate, "--api-key": certificate})
+    daemon.start(DOCUMENT)
+    words = ("--api", "https://localhost:8443", "--token-file", directory / "tokens", "status")
+    done = tollgate(*words, api=False)
+    assert done.returncode == 1 and "certificate" in done.stderr, done
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    done = tollgate(*words, api=False)
+    assert done.returncode == 0 and "51820" in done.stdout, done
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/at/all")
+    done = tollgate(*words, api=False)
+    assert done.returncode == 1 and "/nowhere/at/all" in done.stderr, done
 
 
 @pytest.mark.parametrize("words", [(), ("fly",), ("apply",), ("get", "--colour"), ("apply", "a", "b"),
