@@ -24,10 +24,8 @@ static int read_once(const struct netns_host *host, const struct wireguard *wire
 		return -1;
 	if (to->link == STATE_LINK_OURS)
 		tenant->ifindex = to->ifindex;
-	if (netns_enter(tenant->ns, err) != 0)
+	if (sysctl_read(host, tenant, to->link == STATE_LINK_OURS, &to->sysctls, err) != 0)
 		return -1;
-	to->sysctls = sysctl_right(tenant, to->link == STATE_LINK_OURS);
-	netns_leave(host);
 	if (wireguard != NULL && wireguard->read(host, tenant, to, err) != 0)
 		return -1;
 	state_sort(to);
@@ -58,24 +56,13 @@ static int read_real(const struct netns_host *host, const struct wireguard *wire
 	return -1;
 }
 
-static int sysctls_real(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err)
-{
-	if (netns_enter(tenant->ns, err) != 0)
-		return -1;
-
-	int done = sysctl_set(tenant, err);
-
-	netns_leave(host);
-	return done;
-}
-
 struct apply_kernel apply_kernel_of(const struct netns_host *host)
 {
 	return (struct apply_kernel){
 		.read = read_real,
 		.make = netns_make,
 		.pin = netns_pin,
-		.sysctls = sysctls_real,
+		.sysctls = sysctl_set,
 		.link_delete = link_delete,
 		.link_rename = link_rename,
 		.links = link_change,

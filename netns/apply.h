@@ -19,7 +19,7 @@ struct apply_kernel {
 	            struct state *to, struct tg_error *err);
 	int (*make)(const struct netns_host *host, struct tenant *tenant, struct tg_error *err);
 	int (*pin)(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err);
-	int (*sysctls)(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err);
+	int (*sysctls)(const struct netns_host *host, struct tenant *tenant, struct tg_error *err);
 	int (*link_delete)(const struct tenant *tenant, struct tg_error *err);
 	int (*link_rename)(const struct tenant *tenant, struct tg_error *err);
 	/* Steps from STEP_LO_UP on. */

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -117,12 +118,28 @@ static int on_route(struct nlmsghdr *head, void *arg)
 	return state_add_route(reading->state, &range, info->rtm_protocol != LINK_PROTOCOL);
 }
 
+/* A dump; one that began with the link there and ended without it is to be begun anew. */
+static int dump(const struct tenant *tenant, struct nl_msg *msg, netlink_each_fn *each,
+                struct reading *reading, struct tg_error *err)
+{
+	struct tg_error why = { .sys = 0 };
+
+	if (netlink_ask(tenant->route, msg, each, reading, &why) == 0)
+		return 0;
+	if (why.sys == ENODEV)
+		why.sys = EINTR;
+	if (err != NULL)
+		*err = why;
+	return -1;
+}
+
+/* The kernel leaves out what these ask not to have, or does not know how to (before 4.20): all is looked
+ * at here once more. */
 int link_read(const struct netns_host *host, const struct tenant *tenant, struct state *to,
               struct tg_error *err)
 {
 	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
-	struct ifaddrmsg address = { .ifa_family = AF_UNSPEC };
-	struct rtmsg     route = { .rtm_family = AF_UNSPEC };
+	struct rtmsg     route = { .rtm_family = AF_UNSPEC, .rtm_table = RT_TABLE_MAIN };
 	struct reading   reading = {
 		  .link = tenant->link,
 		  .kind = host->wireguard == MSG_WIREGUARD_KERNEL ? "wireguard" : "tun",
@@ -131,13 +148,16 @@ int link_read(const struct netns_host *host, const struct tenant *tenant, struct
 	};
 	struct nl_msg *msg = netlink_message(RTM_GETLINK, NLM_F_DUMP, &link, sizeof link, NETLINK_SMALL);
 
-	if (netlink_ask(tenant->route, msg, on_link, &reading, err) != 0)
+	if (dump(tenant, msg, on_link, &reading, err) != 0)
 		return -1;
 	if (to->link != STATE_LINK_OURS)
 		return 0;
+
+	struct ifaddrmsg address = { .ifa_family = AF_UNSPEC, .ifa_index = to->ifindex };
+
 	msg = netlink_message(RTM_GETADDR, NLM_F_DUMP, &address, sizeof address, NETLINK_SMALL);
-	if (netlink_ask(tenant->route, msg, on_address, &reading, err) != 0)
+	if (dump(tenant, msg, on_address, &reading, err) != 0)
 		return -1;
 	msg = netlink_message(RTM_GETROUTE, NLM_F_DUMP, &route, sizeof route, NETLINK_SMALL);
-	return netlink_ask(tenant->route, msg, on_route, &reading, err);
+	return dump(tenant, msg, on_route, &reading, err);
 }

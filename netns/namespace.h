@@ -18,6 +18,7 @@ struct tg_error;
 #define NETNS_NAME_MOST	(MSG_PREFIX_MOST + 6)
 #define NETNS_PATH_MOST	(sizeof NETNS_DIR + NETNS_NAME_MOST)
 #define NETNS_LINK_MOST	16	/* IFNAMSIZ */
+#define NETNS_SYSCTLS	7	/* files that are looked at, sysctl.c */
 
 struct netns_host {
 	int                home;	/* the host's namespace */
@@ -36,6 +37,7 @@ struct tenant {
 	int      ns;		/* the namespace, -1 when there is none yet */
 	int      route;		/* an rtnetlink socket inside */
 	int      genl;		/* a generic netlink socket inside; kernel backend only */
+	int      sysctls[NETNS_SYSCTLS];	/* kept open to be read again, or -1 */
 	uint64_t cookie;
 	uint32_t ifindex;	/* of the link when last seen, 0: not yet; finds one that was renamed */
 	dev_t    dev;		/* the namespace's inode, which the pin must have too */

@@ -12,7 +12,10 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-#define ANSWER_BYTES 32768	/* what the kernel puts into one read of a dump at most */
+/* SKB_WITH_OVERHEAD(8192) of linux/skbuff.h.  The kernel makes each part of a dump as large as the largest
+ * read that the socket has seen (a page at least, 8 KiB with larger pages) and clears that memory first: with
+ * reads of 32 KiB this costs more than all the rest of a small answer. */
+#define ANSWER_BYTES 7872
 #define ANSWER_S     5
 
 int netlink_open(int protocol, struct tg_error *err)
@@ -20,6 +23,7 @@ int netlink_open(int protocol, struct tg_error *err)
 	struct timeval wait = { .tv_sec = ANSWER_S };
 	TG_AUTO_FD     fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 	int            most = 1 << 20;
+	int            yes = 1;
 
 	if (fd == -1)
 		return tg_fail_sys(err, "cannot open a netlink socket");
@@ -28,6 +32,9 @@ int netlink_open(int protocol, struct tg_error *err)
 		return tg_fail_sys(err, "cannot set up a netlink socket");
 	/* Only a wish: without it a long dump takes more reads. */
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &most, sizeof most);
+	/* Likewise: a refusal comes without a copy of what was refused, and dumps are filtered there. */
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &yes, sizeof yes);
+	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &yes, sizeof yes);
 	return tg_take_fd(&fd);
 }
 

@@ -4,12 +4,15 @@
 
 #include <stdbool.h>
 
+struct netns_host;
 struct tenant;
 struct tg_error;
 
-/* Both speak of the namespace that this thread is in.  What this kernel lacks (IPv6 off) is left out.
- * `link` says whether wg<port> is there and is looked at too. */
-bool sysctl_right(const struct tenant *tenant, bool link);
-int sysctl_set(const struct tenant *tenant, struct tg_error *err);
+/* What this kernel lacks (IPv6 off) is left out.  Both keep the files open, so that they can be read again
+ * without a walk through /proc, as long as descriptors are not scarce.
+ * Whether all is right; `link` says whether wg<port> is there and is looked at too. */
+int sysctl_read(const struct netns_host *host, struct tenant *tenant, bool link, bool *right,
+                struct tg_error *err);
+int sysctl_set(const struct netns_host *host, struct tenant *tenant, struct tg_error *err);
 
 #endif

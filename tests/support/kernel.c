@@ -87,7 +87,7 @@ static int fake_pin(const struct netns_host *host, const struct tenant *tenant, 
 	return 0;
 }
 
-static int fake_sysctls(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err)
+static int fake_sysctls(const struct netns_host *host, struct tenant *tenant, struct tg_error *err)
 {
 	(void)host;
 	(void)tenant;
