@@ -32,7 +32,6 @@ void engine_pause(struct engine *e)
 	e->readings_count = 0;
 	e->rekeying = false;
 	e->hasty = false;
-	e->broker_waits = 0;
 	enter(e, ENGINE_IDLE);
 }
 

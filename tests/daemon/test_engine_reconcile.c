@@ -167,6 +167,27 @@ START_TEST(the_kernels_word_on_peers_and_their_routes_is_enough)
 }
 END_TEST
 
+/* A new document takes back nothing of what the broker was told, nor that it has not answered yet. */
+START_TEST(the_brokers_word_is_waited_for_whatever_comes_between)
+{
+	int ends[2];
+
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	desire(DOCUMENT(""));
+	e.broker = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_BROKER, NULL, NULL, NULL);
+	e.broker_waits = 1;
+	engine_begin(&e, false);
+	for (unsigned i = 0; i < 10; i++)
+		engine_step(&e);
+	ck_assert_int_eq(e.phase, ENGINE_BROKER);
+	e.broker_waits = 0;
+	engine_step(&e);
+	ck_assert_int_eq(e.phase, ENGINE_IDLE);
+	channel_free(e.broker);
+	close(ends[1]);
+}
+END_TEST
+
 /* Another MTU or address may cost routes that the plan does not speak of. */
 START_TEST(what_has_side_effects_is_read_again_before_the_answer)
 {
@@ -281,6 +302,7 @@ void test_engine_reconcile(TCase *tc)
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, the_kernels_word_on_a_new_network_is_enough);
 	tcase_add_test(tc, the_kernels_word_on_peers_and_their_routes_is_enough);
+	tcase_add_test(tc, the_brokers_word_is_waited_for_whatever_comes_between);
 	tcase_add_test(tc, what_has_side_effects_is_read_again_before_the_answer);
 	tcase_add_test(tc, wireguard_gos_word_is_never_enough);
 	tcase_add_test(tc, what_never_becomes_as_it_should_fails_after_some_rounds);
