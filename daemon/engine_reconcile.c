@@ -132,7 +132,7 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
 
 /* Reads and plans.  false: it failed, or there is nothing to do (it is settled then), or it cannot be read
  * yet and stays suspect. */
-static bool plan_network(struct engine *e, struct engine_network *n, struct state *have)
+static bool plan_network(struct engine *e, struct engine_network *n, struct state *have, struct plan *to)
 {
 	const struct model_network *want = model_find(e->desired->model, n->tenant.port);
 	const struct model         *before = n->settled != NULL ? n->settled->model : NULL;
@@ -148,33 +148,42 @@ static bool plan_network(struct engine *e, struct engine_network *n, struct stat
 		on_failed(e, n, &err);
 		return false;
 	}
-	if (differ_plan(e->desired->model, want, have, before, &e->plan) != 0) {
+	if (differ_plan(e->desired->model, want, have, before, to) != 0) {
 		tg_fail_memory(&err);
 		on_failed(e, n, &err);
 		return false;
 	}
-	if (e->plan.steps_count > 0) {
+	if (to->steps_count > 0) {
 		/* Its cookie is on routes and with the broker: those have to learn the new one. */
 		if (!have->exists)
 			e->announce = true;
 		return true;
 	}
 	on_settled(e, n, want, have);
-	plan_clear(&e->plan);
+	plan_clear(to);
 	return false;
 }
 
 static void look_at(struct engine *e, struct engine_network *n)
 {
 	struct state have;
+	struct plan  plan = { .want = NULL };
 
 	n->rounds = 0;
-	if (plan_network(e, n, &have)) {
+	if (plan_network(e, n, &have, &plan)) {
 		n->dirty = true;
 		n->fresh = have.link == STATE_LINK_NONE;
-		describe(&e->plan, n->did, sizeof n->did);
-		engine_ledger_plan(e, n, &have, &e->plan);
-		plan_clear(&e->plan);
+		describe(&plan, n->did, sizeof n->did);
+		engine_ledger_plan(e, n, &have, &plan);
+	}
+	/* The others are read again when their turn comes; for the first, mostly the only one, it has. */
+	if (n->dirty && e->plan_port == 0) {
+		e->plan = plan;
+		e->plan_port = n->tenant.port;
+		e->plan_at = 0;
+		n->rounds = 1;
+	} else {
+		plan_clear(&plan);
 	}
 	state_clear(&have);
 }
@@ -259,7 +268,7 @@ static void plan_next(struct engine *e, struct engine_network *n)
 	n->rounds++;
 	/* What has been told until now the reading that follows shows, and most of it were we ourselves. */
 	engine_watch_drain(e);
-	if (plan_network(e, n, &have)) {
+	if (plan_network(e, n, &have, &e->plan)) {
 		e->plan_port = n->tenant.port;
 		e->plan_at = 0;
 	}

@@ -143,10 +143,9 @@ static void look_behind(void)
 	ck_assert(!network->suspect);
 }
 
-/* Once to see what is to be done, once more before it is. */
 START_TEST(the_kernels_word_on_a_new_network_is_enough)
 {
-	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 2);
+	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 1);
 	ck_assert(network->up);
 	ck_assert_uint_eq(network->ifindex, fake.state.ifindex);
 	ck_assert_uint_eq(fake.state.peers_count, 1);
@@ -158,10 +157,10 @@ START_TEST(the_kernels_word_on_peers_and_their_routes_is_enough)
 {
 	desire(DOCUMENT(""));
 	look_behind();
-	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 2);
+	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 1);
 	ck_assert_uint_eq(fake.state.peers_count, 1);
 	look_behind();
-	ck_assert_uint_eq(desire(DOCUMENT(PEER(",'persistent_keepalive':7"))), 2);
+	ck_assert_uint_eq(desire(DOCUMENT(PEER(",'persistent_keepalive':7"))), 1);
 	ck_assert_uint_eq(fake.state.peers[0].keepalive_s, 7);
 	look_behind();
 }
@@ -196,7 +195,7 @@ START_TEST(what_has_side_effects_is_read_again_before_the_answer)
 	for (size_t i = 0; i < 2; i++) {
 		desire(DOCUMENT(""));
 		run();
-		ck_assert_uint_eq(desire(after[i]), 3);
+		ck_assert_uint_eq(desire(after[i]), 2);
 		ck_assert_uint_eq(fake.state.mtu, 1300);
 		ck_assert(network->up && !network->suspect);
 	}
@@ -207,9 +206,9 @@ END_TEST
 START_TEST(wireguard_gos_word_is_never_enough)
 {
 	e.host.wireguard = MSG_WIREGUARD_USERSPACE;
-	ck_assert_uint_eq(desire(DOCUMENT("")), 3);
+	ck_assert_uint_eq(desire(DOCUMENT("")), 2);
 	ck_assert(network->up && !network->suspect);
-	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 3);
+	ck_assert_uint_eq(desire(DOCUMENT(PEER(""))), 2);
 	ck_assert(network->up && !network->suspect);
 }
 END_TEST
@@ -220,7 +219,7 @@ START_TEST(what_never_becomes_as_it_should_fails_after_some_rounds)
 	run();
 	lies = true;
 	/* The rounds, one look before the first, and the one that finds that they were of no use. */
-	ck_assert_uint_eq(desire(DOCUMENT(",'mtu':1300")), 1 + ENGINE_ROUNDS_MOST + 1);
+	ck_assert_uint_eq(desire(DOCUMENT(",'mtu':1300")), ENGINE_ROUNDS_MOST + 1);
 	ck_assert(network->failed && !network->up);
 	ck_assert_str_eq(network->reason, "does not become as it should: mtu");
 	lies = false;
