@@ -1,4 +1,5 @@
-/* An allocator that fails when told to, under cJSON and whatever takes its memory from there. */
+/* An allocator that fails when told to, under cJSON and whatever takes its memory from there, and another
+ * under all that is our own. */
 #ifndef TOLLGATE_TESTS_SUPPORT_FAILING_H
 #define TOLLGATE_TESTS_SUPPORT_FAILING_H
 
@@ -11,5 +12,10 @@ void failing_begin(size_t good);
 bool failing_end(void);
 /* Allocations since failing_begin() that were not freed. */
 size_t failing_held(void);
+
+/* The same for malloc(), calloc(), realloc(), reallocarray() and strdup() as called from our files, not from
+ * libraries: the linker leads them here. */
+void failing_own_begin(size_t good);
+bool failing_own_end(void);
 
 #endif
