@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "netns/namespace.h"
+#include "tests/support/failing.h"
 #include "tests/support/peer.h"
 
 void test_role_broker(TCase *tc);
@@ -66,6 +67,14 @@ static int run_poor_broker(int fd)
 	struct rlimit limit = { FDS_FEW, FDS_FEW };
 
 	return setrlimit(RLIMIT_NOFILE, &limit) == -1 ? 99 : run_broker(fd);
+}
+
+static size_t good;	/* allocations of a broker that lacks memory for the next */
+
+static int run_broker_without_memory(int fd)
+{
+	failing_own_begin(good);
+	return run_broker(fd);
 }
 
 static void begin_with(troupe_run_fn *run)
@@ -250,6 +259,22 @@ START_TEST(without_descriptors_there_are_fewer_sockets_and_it_goes_on)
 }
 END_TEST
 
+/* It is told so, and may be told again.  First its three channels, then the network's entry, the table and
+ * its buckets. */
+START_TEST(without_memory_a_network_is_refused_and_it_goes_on)
+{
+	good = 3 + (size_t)_i;
+	begin_with(run_broker_without_memory);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), ENOMEM);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), ENOENT);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[1], tenants[1]), 0);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), 0);
+	ck_assert_int_eq(want(cookies[1], AF_INET, 1), 0);
+	end();
+}
+END_TEST
+
 START_TEST(it_stops_when_told)
 {
 	static const struct msg_none none = { 0 };
@@ -270,5 +295,6 @@ void test_role_broker(TCase *tc)
 	tcase_add_test(tc, a_worker_that_asks_for_what_it_may_not_is_cut_off_and_its_successor_is_served);
 	tcase_add_test(tc, a_new_channel_takes_the_place_of_the_old);
 	tcase_add_test(tc, without_descriptors_there_are_fewer_sockets_and_it_goes_on);
+	tcase_add_loop_test(tc, without_memory_a_network_is_refused_and_it_goes_on, 0, 3);
 	tcase_add_test(tc, it_stops_when_told);
 }
