@@ -54,14 +54,14 @@ bool tg_cidr_read(const char *text, struct tg_cidr *to)
 
 void tg_cidr_mask(struct tg_cidr *range)
 {
-	for (unsigned i = 0; i < 16; i++) {
-		unsigned before = i * 8;
+	size_t whole = range->prefix / 8;
 
-		if (before >= range->prefix)
-			range->bytes[i] = 0;
-		else if (before + 8 > range->prefix)
-			range->bytes[i] &= (uint8_t)(0xff00U >> (range->prefix - before));
+	if (range->prefix % 8 != 0) {
+		range->bytes[whole] &= (uint8_t)(0xff00U >> range->prefix % 8);
+		whole++;
 	}
+	if (whole < sizeof range->bytes)
+		memset(range->bytes + whole, 0, sizeof range->bytes - whole);
 }
 
 const char *tg_cidr_print(const struct tg_cidr *from, char text[TG_CIDR_TEXT])
