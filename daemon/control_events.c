@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "api/api.h"
@@ -32,6 +35,7 @@ struct peer {
 	uint16_t           port;
 	bool               connected;
 	bool               seen;	/* in the newest snapshot */
+	bool               in_table;
 };
 
 struct reader {
@@ -228,7 +232,12 @@ static void peer_look(struct control_events *events, const struct snapshot_netwo
 			return;
 		peer->name = name;
 		peer->endpoint = now->endpoint;
+		peer->in_table = true;
 		HASH_ADD(hh, events->peers, name, sizeof peer->name, peer);
+		if (!peer->in_table) {
+			free(peer);
+			return;
+		}
 	}
 	moved = !tg_endpoint_equal(&peer->endpoint, &now->endpoint);
 	peer->port = network->port;

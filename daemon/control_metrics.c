@@ -3,6 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "base/clock.h"
@@ -19,6 +22,7 @@ struct network {
 	uint64_t       rx, tx;		/* since it was first seen */
 	uint64_t       last_rx, last_tx;	/* the kernel's counters then, of all peers */
 	uint32_t       connected;	/* peers */
+	bool           in_table;
 };
 
 struct control_metrics {
@@ -74,7 +78,12 @@ static void network_look(struct control_metrics *metrics, const struct snapshot_
 		network->key = from->public_key;
 		network->last_rx = rx;
 		network->last_tx = tx;
+		network->in_table = true;
 		HASH_ADD(hh, metrics->networks, port, sizeof network->port, network);
+		if (!network->in_table) {
+			free(network);
+			return;
+		}
 	}
 	/* Another network took the port. */
 	if (!tg_key_equal(&network->key, &from->public_key)) {

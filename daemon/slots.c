@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#define uthash_nonfatal_oom(entry) ((entry)->listed = false)
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 enum slot_state { SLOT_USED, SLOT_RETIRING, SLOT_QUIET, SLOT_READ };
@@ -16,6 +19,7 @@ struct slot {
 	UT_hash_handle   hh;
 	uint32_t         number;
 	enum slot_state  state;
+	bool             listed;	/* in by_name */
 	bool             in_table;	/* of the table being made */
 	bool             stored;	/* the database knows what it stands for */
 	uint64_t         version;	/* retiring: the first table without it */
@@ -69,8 +73,12 @@ static struct slot *slot_add(struct slots *slots, uint32_t number, const struct 
 	slot->name = *name;
 	slot->number = number;
 	slot->state = state;
+	slot->listed = true;
 	HASH_ADD(hh, slots->by_name, name, sizeof slot->name, slot);
-	return slot;
+	if (slot->listed)
+		return slot;
+	free(slot);
+	return NULL;
 }
 
 /* Room for every number to become spare, so that freeing one cannot fail. */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "tests/support/control.h"
 #include "tests/support/document.h"
+#include "tests/support/failing.h"
 
 void test_control_metrics(TCase *tc);
 
@@ -65,7 +66,27 @@ START_TEST(a_networks_bytes_only_grow)
 }
 END_TEST
 
+START_TEST(without_memory_a_network_is_left_out_until_the_next_look)
+{
+	const struct snapshot snapshot = { .networks = &network, .networks_count = 1 };
+	bool                  failed = true;
+
+	control_network_up(&network, 51820, PUBLIC_1);
+	for (size_t good = 0; failed; good++) {
+		struct control_metrics *metrics = control_metrics_new();
+
+		failing_own_begin(good);
+		control_metrics_snapshot(metrics, &snapshot);
+		failed = failing_own_end();
+		control_metrics_snapshot(metrics, &snapshot);
+		control_metrics_free(metrics);
+		ck_assert_uint_lt(good, 10);
+	}
+}
+END_TEST
+
 void test_control_metrics(TCase *tc)
 {
 	tcase_add_test(tc, a_networks_bytes_only_grow);
+	tcase_add_test(tc, without_memory_a_network_is_left_out_until_the_next_look);
 }

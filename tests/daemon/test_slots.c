@@ -4,10 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/support/failing.h"
+
 void test_slots(TCase *tc);
 
 static const struct tg_key one = { { 1 } };
 static const struct tg_key two = { { 2 } };
+
+#define HOSTS 400
 
 static uint32_t take(struct slots *slots, const struct tg_key *network, const char *host)
 {
@@ -157,6 +161,35 @@ START_TEST(when_all_slots_are_used_there_is_none)
 }
 END_TEST
 
+/* Each allocation fails in turn, those with which the table grows too. */
+START_TEST(without_memory_a_host_gets_no_slot_and_the_others_do)
+{
+	bool failed = true;
+
+	for (size_t good = 0; failed; good++) {
+		struct slots *slots = slots_new(HOSTS);
+		unsigned      none = 0;
+		char          host[32];
+
+		slots_table_begin(slots);
+		failing_own_begin(good);
+		for (unsigned i = 0; i < HOSTS; i++) {
+			snprintf(host, sizeof host, "%u.example", i);
+			none += take(slots, &one, host) == SLOTS_NONE;
+		}
+		failed = failing_own_end();
+		ck_assert_uint_eq(none, failed);
+		for (unsigned i = 0; i < HOSTS; i++) {
+			snprintf(host, sizeof host, "%u.example", i);
+			ck_assert_uint_ne(take(slots, &one, host), SLOTS_NONE);
+		}
+		ck_assert_uint_eq(slots_end(slots), HOSTS);
+		slots_free(slots);
+		ck_assert_uint_lt(good, 2 * HOSTS);
+	}
+}
+END_TEST
+
 void test_slots(TCase *tc)
 {
 	tcase_add_test(tc, a_host_keeps_its_slot_and_networks_do_not_share_one);
@@ -166,4 +199,5 @@ void test_slots(TCase *tc)
 	tcase_add_test(tc, a_host_that_comes_back_goes_on_in_its_slot);
 	tcase_add_test(tc, what_the_database_remembers_is_not_given_to_others);
 	tcase_add_test(tc, when_all_slots_are_used_there_is_none);
+	tcase_add_test(tc, without_memory_a_host_gets_no_slot_and_the_others_do);
 }
