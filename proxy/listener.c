@@ -1,10 +1,12 @@
 #include "proxy/listener.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,21 +28,23 @@ struct listener {
 	listener_accept_fn *on_accept;
 	int                 fd;
 	int                 fd_most;	/* the first descriptor that belongs to the reserve */
+	size_t              refusal_bytes;
+	char                refusal[LISTENER_REFUSAL_MOST];
 };
 
 enum batch_result { BATCH_EMPTY, BATCH_MORE, BATCH_SCARCE };
 
 static void accepted(struct listener *listener, int fd, const struct sockaddr *from)
 {
-	static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
-	struct tg_endpoint         client;
+	struct tg_endpoint client;
 
 	tg_endpoint_from_sockaddr(from, &client);
 	if (worker_client_came(listener->worker, &client)) {
 		listener->on_accept(listener->worker, fd, &client);
 		return;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	/* What it asks is not waited for: nothing is kept of it but what the kernel does. */
+	send(fd, listener->refusal, listener->refusal_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
 	close(fd);
 }
 
@@ -102,11 +106,13 @@ static int fd_most(void)
 	return (int)limit.rlim_cur - WORKER_FD_RESERVE;
 }
 
-struct listener *listener_new(struct worker *w, int fd, listener_accept_fn *on_accept)
+struct listener *listener_new(struct worker *w, int fd, listener_accept_fn *on_accept, const void *refusal,
+                              size_t refusal_bytes)
 {
 	static const int on = 1;
 	struct listener *listener = calloc(1, sizeof(*listener));
 
+	assert(refusal_bytes <= LISTENER_REFUSAL_MOST);
 	if (listener == NULL) {
 		close(fd);
 		return NULL;
@@ -115,6 +121,8 @@ struct listener *listener_new(struct worker *w, int fd, listener_accept_fn *on_a
 	listener->fd = fd;
 	listener->fd_most = fd_most();
 	listener->on_accept = on_accept;
+	memcpy(listener->refusal, refusal, refusal_bytes);
+	listener->refusal_bytes = refusal_bytes;
 	/* What is accepted inherits it: one system call less for each connection. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	listener->readable = event_new(w->base, fd, EV_READ | EV_PERSIST, on_readable, listener);

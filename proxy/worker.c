@@ -7,10 +7,12 @@
 
 #include "base/address.h"
 #include "base/error.h"
+#include "proxy/alert.h"
 #include "proxy/counters.h"
 #include "proxy/ejection.h"
 #include "proxy/host.h"
 #include "proxy/http_conn.h"
+#include "proxy/http_forward.h"
 #include "proxy/listener.h"
 #include "proxy/pipes.h"
 #include "proxy/routes.h"
@@ -81,6 +83,21 @@ void worker_set_broker(struct worker *w, struct channel *broker)
 	sockpool_set_broker(w->sockets, broker);
 }
 
+/* Who has too many connections learns it in the words for a host that has. */
+static struct listener *listener_of(struct worker *w, int fd, enum msg_listener kind)
+{
+	char   answer[HTTP_ANSWER_MOST];
+	size_t bytes;
+
+	if (kind == MSG_LISTENER_HTTPS) {
+		const void *alert = alert_bytes(ALERT_INTERNAL_ERROR, &bytes);
+
+		return listener_new(w, fd, tls_conn_accept, alert, bytes);
+	}
+	bytes = http_forward_answer(answer, 503, HTTP_CONNECTION_CLOSE, false);
+	return listener_new(w, fd, http_conn_accept, answer, bytes);
+}
+
 int worker_listen(struct worker *w, int fd, enum msg_listener kind, struct tg_error *err)
 {
 	struct listener *listener;
@@ -90,7 +107,7 @@ int worker_listen(struct worker *w, int fd, enum msg_listener kind, struct tg_er
 		close(fd);
 		return tg_fail(err, TG_CODE_PROTOCOL, "a worker has no use for that listener");
 	}
-	listener = listener_new(w, fd, kind == MSG_LISTENER_HTTPS ? tls_conn_accept : http_conn_accept);
+	listener = listener_of(w, fd, kind);
 	if (listener == NULL)
 		return tg_fail_memory(err);
 	w->listeners[w->listeners_count++] = listener;

@@ -437,7 +437,7 @@ START_TEST(a_source_has_as_many_connections_as_it_may)
 	begin_with(2);
 	for (int i = 0; i < 3; i++)
 		clients[i] = ingress_connect(&in, port);
-	expect_reset(clients[2]);
+	expect_last(clients[2], INTERNAL_ERROR, 7);
 	ck_assert_uint_eq(in.worker->clients, 2);
 	close(clients[0]);
 	ingress_run(&in, 20);

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from rig.clients import ask_raw, connect, curl, curl_json, curl_status, read_answer, request
+from rig.clients import ask_raw, client_hello, connect, curl, curl_json, curl_status, read_answer, request
 from rig.lab import PUBLIC
 from rig.linux import socket_in
-from rig.wait import SLOW
+from rig.wait import SLOW, until
 
 
 def test_every_request_of_a_kept_connection_is_routed_by_its_own_host(pair):
@@ -236,13 +236,15 @@ def test_connections_of_one_source_are_limited(lab, daemon):
     lab.tenant(51820, "alpha")
     daemon.start(lab.document())
     stranger, other = lab.host("stranger"), lab.host("other")
-    held = [connect(80, namespace=stranger.name) for _ in range(4)]
-    try:
-        answer = ask_raw(80, request("x.example"), namespace=stranger.name)
-    except ConnectionError:
-        answer = b""
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 503 ")
-    assert ask_raw(80, request("x.example", more="Connection: close\r\n"),
-                   namespace=other.name).startswith(b"HTTP/1.1 404 ")
+    held = [connect(port, namespace=stranger.name) for port in (80, 80, 443, 443)]
+    # Told without being asked, and a client that asks first reads it too.
+    with connect(80, namespace=stranger.name) as client:
+        answer = client.makefile("rb")
+        assert read_answer(answer)[0] == 503 and answer.read() == b""
+    assert curl_status("http://x.example/", namespace=stranger.name) == 503
+    internal_error = b"\x15\x03\x03\x00\x02\x02\x50"	# RFC 8446 6
+    assert ask_raw(443, client_hello("x.example"), namespace=stranger.name) == internal_error
+    assert curl_status("http://x.example/", namespace=other.name) == 404
     for connection in held:
         connection.close()
+    until(lambda: curl_status("http://x.example/", namespace=stranger.name) == 404, "there is room again")
