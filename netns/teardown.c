@@ -4,7 +4,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "netns/link.h"
 #include "netns/namespace.h"
 #include "netns/wireguard.h"
 
@@ -20,12 +19,10 @@ static void remove_one(uint16_t port, void *arg)
 	struct tenant    tenant;
 
 	tenant_init(&tenant, port);
-	if (netns_adopt(&down->host, &tenant, NULL) == 0) {
-		/* Down at once: the kernel clears away behind an unmount some seconds later, the port is
-		 * free now. */
-		link_down(&tenant, NULL);
+	/* Links are not taken down one by one: each would wait for all processors to take notice, while
+	 * behind the unmounts the kernel clears away all at once. */
+	if (netns_adopt(&down->host, &tenant, NULL) == 0)
 		wireguard_userspace.end(&down->host, &tenant);
-	}
 	if (netns_unpin(&down->host, port, down->failed ? NULL : down->err) != 0)
 		down->failed = true;
 	tenant_clear(&tenant);
