@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <endian.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,14 +15,18 @@
 #define NUMBER_MOST 63
 
 struct scan {
-	const char *text;	/* borrowed */
-	size_t      at;
-	size_t      bytes;
-	size_t      values;
-	uint32_t    objects;	/* bit n: level n is an object, else an array */
-	unsigned    depth;
-	const char *fault;	/* static text; NULL while all is well */
-	bool        is_limit;	/* JSON, but not of the kind that is taken here */
+	const char     *text;	/* borrowed */
+	size_t          at;
+	size_t          bytes;
+	size_t          values;
+	uint32_t        objects;	/* bit n: level n is an object, else an array */
+	unsigned        depth;
+	const char     *fault;	/* static text; NULL while all is well */
+	bool            is_limit;	/* JSON, but not of the kind that is taken here */
+	json_member_fn *member;		/* NULL: nobody asks */
+	void           *arg;
+	size_t          name_at, name_bytes;
+	size_t          value_at;	/* 0: in no member of the outermost object */
 };
 
 static bool scan_fail(struct scan *s, const char *fault)
@@ -144,12 +149,37 @@ static bool scan_utf8(struct scan *s)
 	return true;
 }
 
+/* Goes to the next byte of a string that needs a look, eight at a time: documents are mostly the others.
+ * Near the end of the text it may stop before. */
+static void scan_plain(struct scan *s)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t       word;
+
+	for (; s->bytes - s->at >= sizeof word; s->at += sizeof word) {
+		memcpy(&word, s->text + s->at, sizeof word);
+		word = le64toh(word);
+
+		uint64_t quote = word ^ ones * '"';
+		uint64_t escape = word ^ ones * '\\';
+		/* The first byte whose highest bit is left has it set, or taking away borrowed there. */
+		uint64_t look = (word | (word - ones * 0x20) | (quote - ones) | (escape - ones)) & ones << 7;
+
+		if (look != 0) {
+			s->at += (size_t)__builtin_ctzll(look) / 8;
+			return;
+		}
+	}
+}
+
 static bool scan_string(struct scan *s)
 {
 	if (scan_peek(s) != '"')
 		return scan_fail(s, "a string is missing");
 	s->at++;
 	for (;;) {
+		scan_plain(s);
+
 		int c = scan_peek(s);
 
 		if (c == -1)
@@ -237,16 +267,35 @@ static bool scan_in_object(const struct scan *s)
 /* A member's name and its colon, when the innermost level is an object. */
 static bool scan_name(struct scan *s)
 {
+	size_t begin;
+
 	scan_space(s);
 	if (!scan_in_object(s))
 		return true;
+	begin = s->at + 1;
 	if (!scan_string(s))
 		return false;
+	if (s->depth == 1) {
+		s->name_at = begin;
+		s->name_bytes = s->at - 1 - begin;
+	}
 	scan_space(s);
 	if (scan_peek(s) != ':')
 		return scan_fail(s, "':' is missing");
 	s->at++;
+	scan_space(s);
+	if (s->depth == 1)
+		s->value_at = s->at;
 	return true;
+}
+
+/* A value of the outermost level is over. */
+static void scan_member_end(struct scan *s)
+{
+	if (s->value_at != 0 && s->member != NULL)
+		s->member(s->arg, s->text + s->name_at, s->name_bytes, s->text + s->value_at,
+		          s->at - s->value_at);
+	s->value_at = 0;
 }
 
 /* A value; of an array or object only the beginning.  `*open`: what it holds is to follow. */
@@ -284,6 +333,8 @@ static bool scan_value(struct scan *s, bool *open)
 static bool scan_after(struct scan *s, bool *more)
 {
 	for (;;) {
+		if (s->depth == 1)
+			scan_member_end(s);
 		scan_space(s);
 		*more = false;
 		if (s->depth == 0)
@@ -326,7 +377,12 @@ static bool scan_all(struct scan *s)
 
 int json_scan(const char *text, size_t bytes, struct tg_error *err)
 {
-	struct scan s = { .text = text, .bytes = bytes };
+	return json_scan_members(text, bytes, NULL, NULL, err);
+}
+
+int json_scan_members(const char *text, size_t bytes, json_member_fn *member, void *arg, struct tg_error *err)
+{
+	struct scan s = { .text = text, .bytes = bytes, .member = member, .arg = arg };
 	size_t      line = 1;
 	size_t      column = 1;
 

@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,6 +202,81 @@ START_TEST(no_prefix_of_an_object_is_taken)
 }
 END_TEST
 
+/* One byte among plain ones, at every distance from the string's begin and end. */
+START_TEST(a_byte_of_a_string_counts_wherever_it_stands)
+{
+	for (unsigned byte = 0; byte < 256; byte++) {
+		for (size_t at = 1; at < 20; at++) {
+			char            text[] = "\"plain plain plain plain\"";
+			char            column[32];
+			struct tg_error err = { .code = TG_CODE_NONE };
+			bool            plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+			int             result;
+
+			/* No escape has that one. */
+			text[at + 1] = ' ';
+			text[at] = (char)byte;
+			result = scan(text, sizeof text - 1, &err);
+			ck_assert_msg(result == (plain ? 0 : -1), "byte %u at %zu: %s", byte, at, err.text);
+			/* What is wrong with a backslash comes behind it, with a quote behind it and a space. */
+			snprintf(column, sizeof column, "column %zu:",
+			         at + (byte == '"' ? 3 : byte == '\\' ? 2 : 1));
+			if (!plain)
+				ck_assert_msg(strstr(err.text, column) != NULL, "byte %u at %zu: %s", byte,
+				              at, err.text);
+		}
+	}
+}
+END_TEST
+
+struct told {
+	char   text[256];
+	size_t at;
+};
+
+static void on_member(void *arg, const char *name, size_t name_bytes, const char *value, size_t value_bytes)
+{
+	struct told *told = arg;
+
+	told->at += (size_t)snprintf(told->text + told->at, sizeof told->text - told->at, "<%.*s><%.*s>",
+	                             (int)name_bytes, name, (int)value_bytes, value);
+	ck_assert_uint_lt(told->at, sizeof told->text);
+}
+
+START_TEST(members_of_the_outermost_object_are_told)
+{
+	static const struct {
+		const char *text, *told;
+		int         result;
+	} texts[] = {
+		{ "{}", "", 0 },
+		{ " { } ", "", 0 },
+		{ "[{\"a\":1}]", "", 0 },
+		{ "\"a\"", "", 0 },
+		{ "7", "", 0 },
+		{ "{\"a\":1}", "<a><1>", 0 },
+		{ " {\n\"a\" : 1 ,\"b\":\t\"x\" } ", "<a><1><b><\"x\">", 0 },
+		{ "{\"\":{},\"b\":[],\"c\":{ }}", "<><{}><b><[]><c><{ }>", 0 },
+		{ "{\"a\":{\"b\":{\"c\":[{\"d\":1}]}},\"e\":[{\"f\":2},3] }",
+		  "<a><{\"b\":{\"c\":[{\"d\":1}]}}><e><[{\"f\":2},3]>", 0 },
+		{ "{\"\\u0061\\\"\":null,\"a\":true}", "<\\u0061\\\"><null><a><true>", 0 },
+		{ "{\"a\":1,\"a\":2}", "<a><1><a><2>", 0 },
+		{ "{\"a\":1,\"b\":}", "<a><1>", -1 },
+		{ "{\"a\":{\"b\":1", "", -1 },
+		{ "{\"a\":1} x", "<a><1>", -1 },
+	};
+
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		struct told told = { .text = "" };
+		size_t      bytes = strlen(texts[i].text);
+
+		ck_assert_int_eq(json_scan_members(texts[i].text, bytes, on_member, &told, NULL),
+		                 texts[i].result);
+		ck_assert_str_eq(told.text, texts[i].told);
+	}
+}
+END_TEST
+
 START_TEST(parsing_without_memory_says_so)
 {
 	static const char text[] = "{\"a\":[1,\"x\"]}";
@@ -249,6 +325,8 @@ void test_json(TCase *tc)
 	tcase_add_test(tc, a_number_has_a_limit);
 	tcase_add_test(tc, the_number_of_values_has_a_limit);
 	tcase_add_test(tc, no_prefix_of_an_object_is_taken);
+	tcase_add_test(tc, a_byte_of_a_string_counts_wherever_it_stands);
+	tcase_add_test(tc, members_of_the_outermost_object_are_told);
 	tcase_add_test(tc, parsing_without_memory_says_so);
 	tcase_add_test(tc, counters_keep_all_their_digits);
 }
