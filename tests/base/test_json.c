@@ -207,13 +207,13 @@ START_TEST(a_byte_of_a_string_counts_wherever_it_stands)
 {
 	for (unsigned byte = 0; byte < 256; byte++) {
 		for (size_t at = 1; at < 20; at++) {
-			char            text[] = "\"plain plain plain plain\"";
+			char            text[] = "\"abcdefghijklmnopqrstuvwxyz\"";
 			char            column[32];
 			struct tg_error err = { .code = TG_CODE_NONE };
 			bool            plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
 			int             result;
 
-			/* No escape has that one. */
+			/* Neither an escape nor a character of UTF-8 goes on with it. */
 			text[at + 1] = ' ';
 			text[at] = (char)byte;
 			result = scan(text, sizeof text - 1, &err);
