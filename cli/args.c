@@ -152,8 +152,8 @@ static int check(const struct args *args, unsigned given, int operands, struct t
 		return tg_fail(err, TG_CODE_INVALID, "--api and --socket exclude each other");
 	if (args->api != NULL && !begins_with(args->api, "http://") && !begins_with(args->api, "https://") &&
 	    !begins_with(args->api, ARGS_UNIX_SCHEME))
-		return tg_fail(err, TG_CODE_INVALID, "--api \"%.80s\" is none of http://…, https://…, unix:PATH",
-		               args->api);
+		return tg_fail(err, TG_CODE_INVALID,
+		               "--api \"%.80s\" is none of http://…, https://…, unix:PATH", args->api);
 	for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
 		known = known || strcmp(args->format, formats[i]) == 0;
 	if (!known)

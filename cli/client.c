@@ -139,7 +139,8 @@ struct client *client_new(const struct args *args, struct tg_error *err)
 		client_free(client);
 		return NULL;
 	}
-	if (args->ca_file != NULL && curl_easy_setopt(client->curl, CURLOPT_CAINFO, args->ca_file) != CURLE_OK) {
+	if (args->ca_file != NULL &&
+	    curl_easy_setopt(client->curl, CURLOPT_CAINFO, args->ca_file) != CURLE_OK) {
 		client_free(client);
 		tg_fail_memory(err);
 		return NULL;

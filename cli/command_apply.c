@@ -90,8 +90,8 @@ static cJSON *after_read(const char *text, size_t bytes)
 	return printed == NULL ? NULL : cJSON_ParseWithLength(printed, printed_bytes);
 }
 
-static int show_answer(const struct client_answer *answer, const cJSON *before, const char *text, size_t bytes,
-                       bool dry_run)
+static int show_answer(const struct client_answer *answer, const cJSON *before, const char *text,
+                       size_t bytes, bool dry_run)
 {
 	struct show show = show_on(stdout);
 	cJSON      *report = answer->body == NULL ? NULL : cJSON_ParseWithLength(answer->body, answer->bytes);

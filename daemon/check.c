@@ -129,7 +129,8 @@ static int check_tls(struct api *api, const struct options *options)
 		if (text_read(paths[i], &pem[i]) != 0)
 			status = 2;
 	if (status == 0 && pem[0].at != NULL &&
-	    api_tls(api, pem[0].at, pem[0].bytes, pem[1].at, pem[1].bytes, pem[2].at, pem[2].bytes, &err) == -1)
+	    api_tls(api, pem[0].at, pem[0].bytes, pem[1].at, pem[1].bytes, pem[2].at, pem[2].bytes,
+	            &err) == -1)
 		status = complain("--api-cert", &err);
 	for (size_t i = 0; i < 3; i++)
 		text_forget(&pem[i]);

@@ -198,13 +198,16 @@ END_TEST
 START_TEST(only_what_is_whole_ends_with_close_notify)
 {
 	ck_assert_int_eq(use(&server_id, &server_id, NULL), 0);
-	ask("GET /api/v1/config HTTP/1.1\r\nConnection: close\r\n" API_SERVER_ADMIN "\r\n", NULL, TLS1_3_VERSION);
+	ask("GET /api/v1/config HTTP/1.1\r\nConnection: close\r\n" API_SERVER_ADMIN "\r\n", NULL,
+	    TLS1_3_VERSION);
 	ck_assert(said_goodbye);
 	api_server_leave(&client);
-	ask("GET /api/v1/config HTTP/1.0\r\nConnection: close\r\n" API_SERVER_ADMIN "\r\n", NULL, TLS1_2_VERSION);
+	ask("GET /api/v1/config HTTP/1.0\r\nConnection: close\r\n" API_SERVER_ADMIN "\r\n", NULL,
+	    TLS1_2_VERSION);
 	ck_assert(said_goodbye);
 	api_server_leave(&client);
-	ck_assert_str_eq(ask("GET /api/v1/config HTTP/1.1\r\nConnection: close\r\n", NULL, TLS1_3_VERSION), "");
+	ck_assert_str_eq(ask("GET /api/v1/config HTTP/1.1\r\nConnection: close\r\n", NULL, TLS1_3_VERSION),
+	                 "");
 	ck_assert(!said_goodbye);
 }
 END_TEST

@@ -106,7 +106,8 @@ def test_aliases_answer_as_what_they_stand_for(api):
 
 def test_metrics_are_prometheus_text_at_the_root_too(api):
     api.applied({"51820": {**NETWORK, "name": 'a "name"'}})
-    line = re.compile(r'([a-z_]+)(\{[a-z]+="(?:[^"\\\n]|\\.)*"(?:,[a-z]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.e+-]+')
+    label = r'[a-z]+="(?:[^"\\\n]|\\.)*"'
+    line = re.compile(rf"([a-z_]+)(\{{{label}(?:,{label})*\}})? [0-9.e+-]+")
 
     def samples(url):
         with urllib.request.urlopen(urllib.request.Request(url, headers={"Token": ADMIN})) as answer:

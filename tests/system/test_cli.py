@@ -55,7 +55,8 @@ def test_the_plan_has_the_old_and_the_new_value_of_each_change(daemon, tollgate)
     plan = tollgate("apply", "--dry-run", "-", stdin=json.dumps(changed)).stdout
     assert "~ /51820/mtu: 1400 -> 1420\n" in plan
     assert '~ /51820/proxy/http:~1~1git.example.com: ["10.0.0.2:80"] -> ["10.0.0.3:80"]\n' in plan
-    changed["51820"]["proxy"] = {"http://git.example.com": {"upstreams": ["10.0.0.2:80"], "max_connections": 5}}
+    limited = {"upstreams": ["10.0.0.2:80"], "max_connections": 5}
+    changed["51820"]["proxy"] = {"http://git.example.com": limited}
     plan = tollgate("apply", "--dry-run", "-", stdin=json.dumps(changed)).stdout
     assert '~ /51820/proxy/http:~1~1git.example.com: ["10.0.0.2:80"] -> …\n' in plan
 

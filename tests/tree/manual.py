@@ -65,7 +65,8 @@ def check_program(program, page):
 
 def check_later():
     """Which options are refused as not yet there."""
-    later = {FLAG.search(line)[0] for line in help_of("tollgated").splitlines() if "(not in this version)" in line}
+    said = help_of("tollgated").splitlines()
+    later = {FLAG.search(line)[0] for line in said if "(not in this version)" in line}
     page = pathlib.Path(PAGES["tollgated"]).read_text()
     told, above = set(), set()
     for item in page.split("\n.It ")[1:]:
@@ -76,7 +77,8 @@ def check_later():
         if text.strip():
             above = set()
     for flag in sorted(later ^ told):
-        faults.append(f"{PAGES['tollgated']}: {flag} is {'not ' if flag in told else ''}refused by the program")
+        refused = "not refused" if flag in told else "refused"
+        faults.append(f"{PAGES['tollgated']}: {flag} is {refused} by the program")
 
 
 def check_routes():
