@@ -140,6 +140,8 @@ void engine_suspect_all(struct engine *e);
 /* What the document has, what this process knows and what has a name of ours: all in one table, suspect.
  * Whether any differs from what was settled before. */
 bool engine_enlist(struct engine *e);
+/* The broker did not take the network with that cookie: it is told again with the next round. */
+void engine_broker_refused(struct engine *e, uint64_t cookie);
 
 /* engine_reconcile.c: begins a new round with the desired document, and goes on with the one under way.
  * `hasty`: what the document did not change is looked at behind. */

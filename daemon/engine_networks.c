@@ -117,3 +117,10 @@ bool engine_enlist(struct engine *e)
 	}
 	return changed;
 }
+
+void engine_broker_refused(struct engine *e, uint64_t cookie)
+{
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n))
+		if (n->broker_cookie == cookie)
+			n->broker_cookie = 0;
+}

@@ -109,8 +109,10 @@ static void on_broker(struct channel *channel, const struct msg *msg, int *fds, 
 	(void)count;
 	if (msg->type != MSG_NETNS_DONE)
 		return;
-	if (msg->body.netns.sys != 0)
+	if (msg->body.netns.sys != 0) {
 		tg_log(TG_LOG_ERROR, "the broker refused a namespace", "errno=%d", msg->body.netns.sys);
+		engine_broker_refused(e, msg->body.netns.netns_cookie);
+	}
 	if (e->broker_waits > 0)
 		e->broker_waits--;
 	if (e->broker_waits == 0)

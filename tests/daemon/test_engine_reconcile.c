@@ -1,5 +1,7 @@
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,6 +102,8 @@ static void run(void)
 		ck_assert_uint_lt(steps, STEPS_MOST);
 		if (e.phase == ENGINE_LEDGER)	/* control has stored it */
 			e.phase = ENGINE_WORK;
+		if (e.phase == ENGINE_BROKER)	/* the broker has answered */
+			e.broker_waits = 0;
 		if (e.tick_at_ms > now_ms)
 			tg_clock_fake(now_ms = e.tick_at_ms, 0);
 		e.tick_at_ms = 0;
@@ -296,6 +300,51 @@ START_TEST(a_document_is_tried_at_once_whatever_failed_before)
 }
 END_TEST
 
+static bool comes(int end)
+{
+	struct pollfd wait = { .fd = end, .events = POLLIN };
+
+	return poll(&wait, 1, 0) == 1;
+}
+
+static void hears_of_network(int broker, uint64_t cookie)
+{
+	struct msg msg;
+	int        fds[MSG_FDS_MOST];
+
+	ck_assert(comes(broker));
+	ck_assert_int_eq(channel_wait(broker, MSG_ROLE_BROKER, MSG_ROLE_ENGINE, &msg, fds, NULL), 1);
+	ck_assert_uint_eq(msg.type, MSG_NETNS_ADD);
+	ck_assert_uint_eq(msg.body.netns.netns_cookie, cookie);
+	close(fds[0]);
+}
+
+/* It had no memory for it: else no connection would ever reach that network. */
+START_TEST(a_broker_that_refused_a_network_is_told_again)
+{
+	int ends[2];
+
+	desire(DOCUMENT(""));
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	e.broker = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_BROKER, NULL, NULL, NULL);
+	network->tenant.cookie = 99;
+	network->tenant.ns = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	run();
+	hears_of_network(ends[1], 99);
+	engine_broker_refused(&e, 98);
+	clock_shows(now_ms + ENGINE_CHECK_MS);
+	run();
+	ck_assert(!comes(ends[1]));
+	engine_broker_refused(&e, 99);
+	clock_shows(now_ms + ENGINE_CHECK_MS);
+	run();
+	hears_of_network(ends[1], 99);
+	ck_assert(!comes(ends[1]));
+	channel_free(e.broker);
+	close(ends[1]);
+}
+END_TEST
+
 void test_engine_reconcile(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
@@ -308,4 +357,5 @@ void test_engine_reconcile(TCase *tc)
 	tcase_add_test(tc, a_wireguard_go_that_takes_its_time_does_not_fail);
 	tcase_add_loop_test(tc, a_failed_network_is_tried_again_less_and_less_often, 0, 2);
 	tcase_add_test(tc, a_document_is_tried_at_once_whatever_failed_before);
+	tcase_add_test(tc, a_broker_that_refused_a_network_is_told_again);
 }
