@@ -17,7 +17,7 @@
 
 #define ENGINE_ANSWER_MS 5000	/* then hosts are recorded without peers */
 #define LEDGER_RETRY_MS	 1000
-#define SWEEP_MS	 60000
+#define SWEEP_MOST_S	 60
 #define SWEEP_RECORDS	 20000
 #define READINGS_BYTES_MOST ((size_t)1 << 30)
 
@@ -134,7 +134,9 @@ int control_count_start(struct control_count *count, struct tg_error *err)
 	uint64_t             ms = control->role->start.sample_interval_ms;
 	const struct timeval interval = { .tv_sec = (time_t)(ms / 1000),
 					  .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
-	const struct timeval sweep = { .tv_sec = SWEEP_MS / 1000 };
+	uint64_t             retention_s = control->role->start.retention_s;
+	uint64_t             sweep_s = retention_s < SWEEP_MOST_S ? retention_s : SWEEP_MOST_S;
+	const struct timeval sweep = { .tv_sec = (time_t)sweep_s };
 
 	count->no_slots = true;
 	if (store_slots(control->store, slot_restore, count, err) == -1)

@@ -180,6 +180,23 @@ def test_a_foreign_ledger_is_a_conflict(pair):
     assert answer.status == 409 and answer.json["error"]["code"] == "CONFLICT"
 
 
+def test_what_is_past_its_retention_is_gone_and_said_so(lab, daemon):
+    daemon.options["--retention"] = "1s"
+    tenant = lab.tenant(51820, "alpha")
+    machine = tenant.machine()
+    daemon.start(lab.document())
+    machine.connect().wait_until_connected()	# and its keepalives are counted from here on
+    answer = until(lambda: (a := daemon.api.traffic())["oldest_time"] > 0 and a, "records are deleted")
+    for network in answer["networks"].values():
+        for device in network["devices"].values():
+            assert all(int(label) > answer["oldest_time"] for label in device["times"])
+    ledger, oldest = answer["ledger"], answer["oldest_time"]
+    gone = daemon.api.get(f"/traffic?ledger={ledger}&since={oldest - 1}")
+    assert gone.status == 410 and gone.json["error"]["code"] == "GONE"
+    assert daemon.api.get(f"/traffic?since={oldest - 1}").status == 200
+    assert daemon.api.get(f"/traffic?ledger={ledger}&since={int(time.time())}").status == 200
+
+
 def test_what_a_removed_network_counted_last_is_recorded(pair):
     api = pair.daemon.api
     tenant = pair.alpha
