@@ -21,8 +21,10 @@ int json_scan(const char *text, size_t bytes, struct tg_error *err);
  * its value without the white space around it. */
 typedef void json_member_fn(void *arg, const char *name, size_t name_bytes, const char *value,
                             size_t value_bytes);
-/* json_scan() that tells of each as it comes, though a fault may follow.  A text that is no object has none. */
-int json_scan_members(const char *text, size_t bytes, json_member_fn *member, void *arg, struct tg_error *err);
+/* json_scan() that tells of each as it comes, though a fault may follow.  A text that is no object has
+ * none. */
+int json_scan_members(const char *text, size_t bytes, json_member_fn *member, void *arg,
+                      struct tg_error *err);
 /* json_scan(), then cJSON.  The caller deletes it (cJSON_Delete); NULL when refused. */
 struct cJSON *json_parse(const char *text, size_t bytes, struct tg_error *err);
 /* Appends a 64-bit counter: a cJSON number is a double.  -1: out of memory. */

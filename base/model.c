@@ -40,11 +40,20 @@ void model_faults_add(struct model_faults *faults, const char *path, const char 
 	faults->count++;
 }
 
+void model_faults_cut(struct model_faults *faults, size_t count, size_t total)
+{
+	while (faults->count > count) {
+		struct model_fault *last = &faults->list[--faults->count];
+
+		model_release(last->path);
+		memset(last, 0, sizeof *last);
+	}
+	faults->total = total;
+}
+
 void model_faults_clear(struct model_faults *faults)
 {
-	for (size_t i = 0; i < faults->count; i++)
-		model_release(faults->list[i].path);
-	memset(faults, 0, sizeof *faults);
+	model_faults_cut(faults, 0, 0);
 }
 
 void model_free(struct model *model)
@@ -57,6 +66,7 @@ void model_free(struct model *model)
 	model_release(model->hosts);
 	model_release(model->upstreams);
 	model_release(model->texts);
+	model_release(model->sources);
 	model_release(model);
 }
 

@@ -13,6 +13,7 @@
 #include "base/address.h"
 #include "base/key.h"
 
+struct model_sources;
 struct tg_error;
 
 #define MODEL_BYTES_MOST  (64U << 20)	/* of a document's text */
@@ -65,6 +66,7 @@ struct model {
 	char                 *texts;	/* NUL-terminated, one behind the other; the first is "" */
 	size_t                networks_count, cidrs_count, peers_count, hosts_count, upstreams_count;
 	size_t                texts_bytes;
+	struct model_sources *sources;	/* how its text was written, for model_parse_next(); may be NULL */
 };
 
 /* A fault or warning of a document, with the JSON Pointer (RFC 6901) of the place. */
@@ -93,6 +95,11 @@ enum model_result { MODEL_OK, MODEL_NOT_JSON, MODEL_INVALID, MODEL_TOO_LARGE, MO
  * canonical text is larger than MODEL_BYTES_MOST is MODEL_TOO_LARGE: it could not be read back. */
 enum model_result model_parse(const char *text, size_t bytes, struct model **to, struct model_faults *faults,
                               struct model_faults *warnings);
+/* The same, when most of the document is likely to be written as that of `before` (NULL: none) was: a network
+ * whose text did not change is not read again. */
+enum model_result model_parse_next(const struct model *before, const char *text, size_t bytes,
+                                   struct model **to, struct model_faults *faults,
+                                   struct model_faults *warnings);
 /* JSON Merge Patch (RFC 7396) on the document `active`: keys normalised and proxy values made objects
  * before merging; an array as proxy value replaces `upstreams`.  Results as model_parse(). */
 enum model_result model_patch(const struct model *active, const char *patch, size_t bytes, struct model **to,
@@ -103,6 +110,9 @@ void model_free(struct model *model);
  * have equal bytes.  A proxy value with only upstreams is an array.  `secrets` false: private and
  * preshared keys are null.  NULL when out of memory; else free() it. */
 char *model_print(const struct model *model, bool secrets, size_t *bytes);
+/* With secrets, and networks that are as in `before`, whose text that is, copied from there. */
+char *model_print_next(const struct model *model, const struct model *before, const char *before_text,
+                       size_t *bytes);
 
 static inline const char *model_text(const struct model *model, uint32_t at)
 {
@@ -145,6 +155,9 @@ void model_diff_clear(struct model_diff *diff);
 /* Whether `x` of `a` and `y` of `b` are the same for the kernel: names and hosts do not count. */
 bool model_same_network(const struct model *a, const struct model_network *x, const struct model *b,
                         const struct model_network *y);
+/* Whether they are the same altogether. */
+bool model_equal_network(const struct model *a, const struct model_network *x, const struct model *b,
+                         const struct model_network *y);
 
 /* A sealed memory file of it (the caller's), or -1. */
 int model_pack(const struct model *model, struct tg_error *err);

@@ -8,14 +8,16 @@
 
 #include "base/json.h"
 
-void *model_grow(struct model_build *b, void *array, size_t count, size_t *room, size_t size)
+void *model_grow_by(struct model_build *b, void *array, size_t count, size_t more, size_t *room, size_t size)
 {
-	if (count < *room)
+	size_t wanted = *room == 0 ? 16 : *room;
+	void  *larger;
+
+	while (wanted - count < more)
+		wanted *= 2;
+	if (wanted == *room)
 		return array;
-
-	size_t more = *room == 0 ? 16 : *room * 2;
-	void  *larger = model_alloc(more * size);
-
+	larger = model_alloc(wanted * size);
 	if (larger == NULL) {
 		b->no_memory = true;
 		return NULL;
@@ -23,8 +25,13 @@ void *model_grow(struct model_build *b, void *array, size_t count, size_t *room,
 	if (count > 0)
 		memcpy(larger, array, count * size);
 	model_release(array);
-	*room = more;
+	*room = wanted;
 	return larger;
+}
+
+void *model_grow(struct model_build *b, void *array, size_t count, size_t *room, size_t size)
+{
+	return model_grow_by(b, array, count, 1, room, size);
 }
 
 int model_cidr_order(const void *a, const void *b)
@@ -65,6 +72,11 @@ static bool step_print(const struct model_place *place, char *path, size_t *at)
 		}
 	}
 	return true;
+}
+
+const char *model_name_of(const struct cJSON *member)
+{
+	return member != NULL ? member->string : "";
 }
 
 const char *model_place_print(const struct model_place *place, char path[MODEL_PATH_MOST])
@@ -113,9 +125,29 @@ void model_warn(struct model_build *b, const struct model_place *place, const ch
 {
 	va_list args;
 
+	b->warned++;
 	va_start(args, format);
 	faults_add(b, b->warnings, place, format, args);
 	va_end(args);
+}
+
+void model_add_network(struct model_build *b, const struct model_network *network, const struct cJSON *node)
+{
+	struct model         *m = b->model;
+	struct model_network *networks;
+	const cJSON         **nodes;
+
+	networks = model_grow(b, m->networks, m->networks_count, &b->networks_room, sizeof *networks);
+	if (networks == NULL)
+		return;
+	m->networks = networks;
+	nodes = model_grow(b, b->network_nodes, m->networks_count, &b->network_nodes_room,
+	                   sizeof(const cJSON *));
+	if (nodes == NULL)
+		return;
+	b->network_nodes = nodes;
+	nodes[m->networks_count] = node;
+	networks[m->networks_count++] = *network;
 }
 
 struct tg_cidr *model_add_cidr(struct model_build *b)
@@ -158,14 +190,11 @@ uint32_t model_add_text(struct model_build *b, const char *text)
 	struct model *m = b->model;
 	size_t        bytes = strlen(text) + 1;
 	size_t        at = m->texts_bytes;
+	char         *texts = model_grow_by(b, m->texts, at, bytes, &b->texts_room, 1);
 
-	while (b->texts_room - at < bytes) {
-		char *texts = model_grow(b, m->texts, b->texts_room, &b->texts_room, 1);
-
-		if (texts == NULL)
-			return 0;
-		m->texts = texts;
-	}
+	if (texts == NULL)
+		return 0;
+	m->texts = texts;
 	memcpy(m->texts + at, text, bytes);
 	m->texts_bytes += bytes;
 	return (uint32_t)at;

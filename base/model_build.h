@@ -32,14 +32,14 @@ struct model_range {
 struct model_claim {
 	uint32_t            name_at;
 	uint32_t            network;	/* index */
-	const struct cJSON *node;	/* borrowed: the member of `proxy` */
+	const struct cJSON *node;	/* borrowed: the member of `proxy`; NULL: its tree is gone */
 };
 
 struct model_build {
 	struct model         *model;
 	struct model_faults  *faults;		/* borrowed, may be NULL */
 	struct model_faults  *warnings;		/* borrowed, may be NULL */
-	const struct cJSON  **network_nodes;	/* beside model->networks */
+	const struct cJSON  **network_nodes;	/* beside model->networks; NULL: its tree is gone */
 	struct model_range   *ranges;		/* of the network at hand */
 	uint8_t               range_lengths[129];	/* of which prefix lengths they are: MODEL_LENGTH_* */
 	struct model_claim   *claims;		/* of all networks */
@@ -47,6 +47,7 @@ struct model_build {
 	size_t                network_nodes_room, ranges_room, claims_room;
 	size_t                networks_room, cidrs_room, peers_room, hosts_room, upstreams_room, texts_room;
 	size_t                found;		/* faults, kept or not */
+	size_t                warned;		/* the same of warnings */
 	bool                  no_memory;	/* give up: the result is MODEL_NO_MEMORY */
 };
 
@@ -56,13 +57,20 @@ void model_release(void *memory);
 /* `array` with room for one more than `count`: itself or a larger copy.  NULL: out of memory, noted in
  * `b`, and `array` stays as it is. */
 void *model_grow(struct model_build *b, void *array, size_t count, size_t *room, size_t size);
+/* model_grow() for `more` than one. */
+void *model_grow_by(struct model_build *b, void *array, size_t count, size_t more, size_t *room, size_t size);
+/* Takes back what came after the first `count` of `total`. */
+void model_faults_cut(struct model_faults *faults, size_t count, size_t total);
 
+/* The name of a member, for a place; "" when its tree is gone: nobody hears of its faults then. */
+const char *model_name_of(const struct cJSON *member);
 const char *model_place_print(const struct model_place *place, char path[MODEL_PATH_MOST]);
 void model_fault(struct model_build *b, const struct model_place *place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void model_warn(struct model_build *b, const struct model_place *place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+void model_add_network(struct model_build *b, const struct model_network *network, const struct cJSON *node);
 /* Each returns what was added, to be filled in, or NULL without memory.  The pointer is good until the
  * next one is added. */
 struct tg_cidr *model_add_cidr(struct model_build *b);
@@ -87,6 +95,19 @@ bool model_absent(const struct cJSON *node);
 /* Complains of members that stand twice, at any depth, and takes the later ones out. */
 void model_unique(struct model_build *b, const struct model_place *place, struct cJSON *node);
 
+/* A network's key. */
+bool model_port_read(const char *key, size_t len, uint16_t *to);
+/* Makes the empty model that networks are added to.  false: out of memory. */
+bool model_build_begin(struct model_build *b);
+/* Adds the network that `node` is; `port` is 0 when `key` is none. */
+void model_read_network(struct model_build *b, const char *key, const struct cJSON *node, uint16_t port);
+/* Checks the rules between networks.  The text was `bytes` long; faults found before count. */
+enum model_result model_build_end(struct model_build *b, size_t bytes, struct model **to);
+
+/* Reads a text member by member, without a tree of the whole.  MODEL_INVALID: it has faults, or a key that is
+ * not written plainly, and is left to model_read_tree(); nothing is noted. */
+enum model_result model_read_members(struct model_build *b, const struct model *before, const char *text,
+                                     size_t bytes, struct model **to);
 /* Reads the tree of a text of `bytes` that model_unique() has seen.  Faults found before count. */
 enum model_result model_read_tree(struct model_build *b, const struct cJSON *tree, size_t bytes,
                                   struct model **to);
@@ -103,6 +124,8 @@ void model_read_peers(struct model_build *b, const struct model_place *place, co
 /* The `proxy` member of a network, whose peers' ranges stand in b->ranges, sorted. */
 void model_read_proxy(struct model_build *b, const struct model_place *place, const struct cJSON *node,
                       struct model_network *network);
+/* Notes who claims a host name: the network that is added next. */
+void model_add_claim(struct model_build *b, uint32_t name_at, const struct cJSON *node);
 /* Rules between networks: who claims which host name. */
 void model_check_claims(struct model_build *b);
 /* Compares as memcmp() does; for qsort() and bsearch() of struct tg_cidr. */

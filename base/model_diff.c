@@ -249,6 +249,10 @@ static void diff_networks_at(struct diff *d, const struct model_network *a, cons
 	const struct model_network *some = a != NULL ? a : b;
 
 	assert(some != NULL);
+	if (a != NULL && b != NULL && model_equal_network(d->before, a, d->after, b)) {
+		d->to->unchanged_count++;
+		return;
+	}
 	snprintf(port, sizeof port, "%d", some->port);
 	if (a == NULL || b == NULL)
 		note_network(d, a == NULL, &here, some);

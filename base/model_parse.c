@@ -35,16 +35,16 @@ struct network_item {
 	uint16_t     port;	/* 0: the key is none */
 };
 
-static bool port_read(const char *key, uint16_t *to)
+bool model_port_read(const char *key, size_t len, uint16_t *to)
 {
 	unsigned value = 0;
 
-	if (key[0] < '1' || key[0] > '9' || strlen(key) > 5)
+	if (len < 1 || len > 5 || key[0] == '0')
 		return false;
-	for (; *key != '\0'; key++) {
-		if (*key < '0' || *key > '9')
+	for (size_t i = 0; i < len; i++) {
+		if (key[i] < '0' || key[i] > '9')
 			return false;
-		value = value * 10 + (unsigned)(*key - '0');
+		value = value * 10 + (unsigned)(key[i] - '0');
 	}
 	if (value > 65535)
 		return false;
@@ -174,38 +174,24 @@ static void read_mtu(struct model_build *b, const struct model_place *up, const 
 		model_whole(b, &here, node, ipv6 ? MTU_LEAST_IPV6 : MTU_LEAST, MTU_MOST, &network->mtu);
 }
 
-static void read_network(struct model_build *b, const struct network_item *item)
+void model_read_network(struct model_build *b, const char *key, const struct cJSON *node, uint16_t port)
 {
-	const struct model_place here = { .key = item->node->string };
+	const struct model_place here = { .key = key };
 	const cJSON             *fields[NET_FIELDS];
-	struct model_network     network = { .port = item->port };
+	struct model_network     network = { .port = port };
 	bool                     ipv6 = false;
 
-	if (!model_fields(b, &here, item->node, network_fields, NET_FIELDS, fields))
+	if (!model_fields(b, &here, node, network_fields, NET_FIELDS, fields))
 		return;
 	read_name(b, &here, fields[NET_NAME], &network);
 	read_private_key(b, &here, fields[NET_PRIVATE_KEY], &network);
-	read_listen_port(b, &here, fields[NET_LISTEN_PORT], item->port);
+	read_listen_port(b, &here, fields[NET_LISTEN_PORT], port);
 	read_address(b, &here, fields[NET_ADDRESS], &network, &ipv6);
 	read_mtu(b, &here, fields[NET_MTU], ipv6, &network);
 	model_read_peers(b, &here, fields[NET_PEERS], &network);
 	model_read_proxy(b, &here, fields[NET_PROXY], &network);
 
-	struct model         *m = b->model;
-	struct model_network *networks;
-	const cJSON         **nodes;
-
-	networks = model_grow(b, m->networks, m->networks_count, &b->networks_room, sizeof *networks);
-	if (networks == NULL)
-		return;
-	m->networks = networks;
-	nodes = model_grow(b, b->network_nodes, m->networks_count, &b->network_nodes_room,
-	                   sizeof(const cJSON *));
-	if (nodes == NULL)
-		return;
-	b->network_nodes = nodes;
-	nodes[m->networks_count] = item->node;
-	networks[m->networks_count++] = network;
+	model_add_network(b, &network, node);
 }
 
 static int network_item_order(const void *a, const void *b)
@@ -232,12 +218,12 @@ static void read_networks(struct model_build *b, const cJSON *tree)
 		struct network_item     *item = &items[at++];
 
 		*item = (struct network_item){ .node = member };
-		if (!port_read(member->string, &item->port))
+		if (!model_port_read(member->string, strlen(member->string), &item->port))
 			model_fault(b, &here, "a network's key must be a port: 1 to 65535, no leading zero");
 	}
 	qsort(items, count, sizeof *items, network_item_order);
 	for (size_t i = 0; i < count && !b->no_memory; i++)
-		read_network(b, &items[i]);
+		model_read_network(b, items[i].node->string, items[i].node, items[i].port);
 	model_release(items);
 }
 
@@ -269,7 +255,7 @@ static void check_keys(struct model_build *b)
 	qsort_r(sorted, count, sizeof *sorted, public_key_order, m->networks);
 	for (size_t i = 1; i < count; i++) {
 		const struct tg_key     *key = &m->networks[sorted[i]].public_key;
-		const struct model_place up = { .key = b->network_nodes[sorted[i]]->string };
+		const struct model_place up = { .key = model_name_of(b->network_nodes[sorted[i]]) };
 		const struct model_place here = { .up = &up, .key = "private_key" };
 
 		if (!tg_key_is_zero(key) && tg_key_equal(key, &m->networks[sorted[i - 1]].public_key))
@@ -303,7 +289,7 @@ static enum model_result check_size(struct model_build *b, size_t bytes_read)
 }
 
 /* Room in each array, so that none is NULL, not even when it stays empty. */
-static bool begin_model(struct model_build *b)
+bool model_build_begin(struct model_build *b)
 {
 	struct model *m = model_alloc(sizeof *m);
 
@@ -322,17 +308,10 @@ static bool begin_model(struct model_build *b)
 	return !b->no_memory;
 }
 
-enum model_result model_read_tree(struct model_build *b, const struct cJSON *tree, size_t bytes,
-                                  struct model **to)
+enum model_result model_build_end(struct model_build *b, size_t bytes, struct model **to)
 {
-	enum model_result result = MODEL_OK;
+	enum model_result result;
 
-	if (!begin_model(b))
-		return MODEL_NO_MEMORY;
-	if (!cJSON_IsObject(tree))
-		model_fault(b, NULL, "must be an object");
-	else
-		read_networks(b, tree);
 	if (!b->no_memory)
 		check_keys(b);
 	if (!b->no_memory)
@@ -346,6 +325,18 @@ enum model_result model_read_tree(struct model_build *b, const struct cJSON *tre
 	if (result == MODEL_OK)
 		*to = tg_take_ptr(&b->model);
 	return result;
+}
+
+enum model_result model_read_tree(struct model_build *b, const struct cJSON *tree, size_t bytes,
+                                  struct model **to)
+{
+	if (!model_build_begin(b))
+		return MODEL_NO_MEMORY;
+	if (!cJSON_IsObject(tree))
+		model_fault(b, NULL, "must be an object");
+	else
+		read_networks(b, tree);
+	return model_build_end(b, bytes, to);
 }
 
 void model_build_clear(struct model_build *b)
@@ -375,18 +366,35 @@ enum model_result model_parse_tree(struct model_build *b, const char *text, size
 	return b->no_memory ? MODEL_NO_MEMORY : MODEL_OK;
 }
 
-enum model_result model_parse(const char *text, size_t bytes, struct model **to, struct model_faults *faults,
-                              struct model_faults *warnings)
+static enum model_result parse_tree(const char *text, size_t bytes, struct model **to,
+                                    struct model_faults *faults, struct model_faults *warnings)
 {
 	struct model_build b = { .faults = faults, .warnings = warnings };
 	struct cJSON      *tree = NULL;
-	enum model_result  result;
+	enum model_result  result = model_parse_tree(&b, text, bytes, &tree);
 
-	*to = NULL;
-	result = model_parse_tree(&b, text, bytes, &tree);
 	if (result == MODEL_OK)
 		result = model_read_tree(&b, tree, bytes, to);
 	model_build_clear(&b);
 	cJSON_Delete(tree);
 	return result;
+}
+
+enum model_result model_parse_next(const struct model *before, const char *text, size_t bytes,
+                                   struct model **to, struct model_faults *faults,
+                                   struct model_faults *warnings)
+{
+	struct model_build b = { .warnings = warnings };
+	enum model_result  result;
+
+	*to = NULL;
+	result = model_read_members(&b, before, text, bytes, to);
+	model_build_clear(&b);
+	return result == MODEL_INVALID ? parse_tree(text, bytes, to, faults, warnings) : result;
+}
+
+enum model_result model_parse(const char *text, size_t bytes, struct model **to, struct model_faults *faults,
+                              struct model_faults *warnings)
+{
+	return model_parse_next(NULL, text, bytes, to, faults, warnings);
 }

@@ -223,21 +223,77 @@ static void print_network(struct text *t, const struct model *m, const struct mo
 	text_put(t, network->hosts_count > 0 ? "\n    }\n  }" : "}\n  }");
 }
 
-char *model_print(const struct model *model, bool secrets, size_t *bytes)
-{
-	struct text t = { .at = NULL };
+/* A text that was printed of a model, while what stands in it is looked for from its first network on. */
+struct printed {
+	const struct model *model;	/* NULL: nothing was */
+	const char         *at;		/* where the network `next` stands */
+	size_t              next;
+};
 
-	text_put(&t, "{");
+/* Goes over a network and what stands behind it.  Returns its bytes. */
+static size_t printed_skip(struct printed *p)
+{
+	const char *end = strstr(p->at, "\n  }");
+	size_t      bytes;
+
+	assert(end != NULL);
+	bytes = (size_t)(end - p->at) + 4;
+	p->at += bytes + 2;
+	p->next++;
+	return bytes;
+}
+
+/* Adds the text of an equal network.  false: there is none. */
+static bool print_copy(struct text *t, struct printed *p, const struct model *m,
+                       const struct model_network *network)
+{
+	const struct model_network *old;
+	const char                 *at;
+
+	if (p->model == NULL)
+		return false;
+	while (p->next < p->model->networks_count && p->model->networks[p->next].port < network->port)
+		printed_skip(p);
+	old = &p->model->networks[p->next];
+	if (p->next == p->model->networks_count || !model_equal_network(p->model, old, m, network))
+		return false;
+	at = p->at;
+	text_add(t, at, printed_skip(p));
+	return true;
+}
+
+static char *print_all(struct text *t, struct printed *before, const struct model *model, bool secrets,
+                       size_t *bytes)
+{
+	text_put(t, "{");
 	for (size_t i = 0; i < model->networks_count; i++) {
-		text_put(&t, i > 0 ? ",\n" : "\n");
-		print_network(&t, model, &model->networks[i], secrets);
+		text_put(t, i > 0 ? ",\n" : "\n");
+		if (!print_copy(t, before, model, &model->networks[i]))
+			print_network(t, model, &model->networks[i], secrets);
 	}
-	text_put(&t, model->networks_count > 0 ? "\n}\n" : "}\n");
-	text_add(&t, "", 1);
-	if (t.failed) {
-		model_release(t.at);
+	text_put(t, model->networks_count > 0 ? "\n}\n" : "}\n");
+	text_add(t, "", 1);
+	if (t->failed) {
+		model_release(t->at);
 		return NULL;
 	}
-	*bytes = t.bytes - 1;
-	return t.at;
+	*bytes = t->bytes - 1;
+	return t->at;
+}
+
+char *model_print(const struct model *model, bool secrets, size_t *bytes)
+{
+	struct text    t = { .at = NULL };
+	struct printed none = { .model = NULL };
+
+	return print_all(&t, &none, model, secrets, bytes);
+}
+
+char *model_print_next(const struct model *model, const struct model *before, const char *before_text,
+                       size_t *bytes)
+{
+	struct text    t = { .at = NULL };
+	struct printed printed = { .model = before, .at = before_text + strlen("{\n") };
+
+	return print_all(&t, &printed, model, true, bytes);
 }

@@ -271,7 +271,7 @@ static void read_ssh(struct model_build *b, const struct model_place *place, con
 	model_warn(b, place, "ssh:// is kept and ignored");
 }
 
-static void note_claim(struct model_build *b, const struct host_item *item)
+void model_add_claim(struct model_build *b, uint32_t name_at, const struct cJSON *node)
 {
 	struct model_claim *claims = model_grow(b, b->claims, b->claims_count, &b->claims_room,
 	                                        sizeof *claims);
@@ -280,9 +280,9 @@ static void note_claim(struct model_build *b, const struct host_item *item)
 		return;
 	b->claims = claims;
 	claims[b->claims_count++] = (struct model_claim){
-		.name_at = item->name_at,
+		.name_at = name_at,
 		.network = (uint32_t)b->model->networks_count,
-		.node = item->node,
+		.node = node,
 	};
 }
 
@@ -304,7 +304,7 @@ static void read_host(struct model_build *b, const struct model_place *up, const
 	else
 		model_fault(b, &place, "must be an array of upstreams or an object");
 	if (item->scheme != MODEL_SSH && item->name_at != 0)
-		note_claim(b, item);
+		model_add_claim(b, item->name_at, item->node);
 	to = model_add_host(b);
 	if (to != NULL)
 		*to = host;
@@ -421,9 +421,9 @@ static const struct model_claim *claim_of_other(const struct model_build *b, con
 
 static void check_claim(struct model_build *b, const struct model_claim *claim)
 {
-	const struct model_place  network = { .key = b->network_nodes[claim->network]->string };
+	const struct model_place  network = { .key = model_name_of(b->network_nodes[claim->network]) };
 	const struct model_place  proxy = { .up = &network, .key = "proxy" };
-	const struct model_place  here = { .up = &proxy, .key = claim->node->string };
+	const struct model_place  here = { .up = &proxy, .key = model_name_of(claim->node) };
 	const char               *name = model_text(b->model, claim->name_at);
 	const char               *rest = strchr(name, '.');
 	const struct model_claim *other = claim_of_other(b, name, claim->network);
@@ -435,7 +435,8 @@ static void check_claim(struct model_build *b, const struct model_claim *claim)
 		            b->model->networks[other->network].port);
 		return;
 	}
-	if (name[0] == '*' || rest == NULL)
+	/* Sorted, wildcards come first. */
+	if (name[0] == '*' || rest == NULL || model_text(b->model, b->claims[0].name_at)[0] != '*')
 		return;
 	snprintf(wildcard, sizeof wildcard, "*%s", rest);
 	other = claim_of_other(b, wildcard, claim->network);

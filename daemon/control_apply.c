@@ -123,7 +123,7 @@ int control_apply_load(struct control_apply *apply, struct tg_error *err)
 	if (found == 1)
 		return 0;
 	if (model_parse("{}", 2, &empty, NULL, NULL) == MODEL_OK)
-		control->active = document_new(empty);
+		control->active = document_new(empty, NULL);
 	return control->active == NULL ? tg_fail_memory(err) : 0;
 }
 

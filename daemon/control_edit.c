@@ -104,7 +104,8 @@ static enum control_edit_result edit_peer(struct control_edit *edit, struct mode
 	}
 	if (text == NULL)
 		return CONTROL_EDIT_NO_MEMORY;
-	return result_of(model_parse(text, strlen(text), to, &edit->faults, &edit->warnings));
+	return result_of(model_parse_next(edit->before->model, text, strlen(text), to, &edit->faults,
+	                                  &edit->warnings));
 }
 
 void control_edit_run(struct control_edit *edit)
@@ -116,8 +117,8 @@ void control_edit_run(struct control_edit *edit)
 		edit->result = result_of(model_patch(before, edit->body, edit->body_bytes, &model, &edit->faults,
 		                                     &edit->warnings));
 	else if (edit->action == API_CONFIG_APPLY)
-		edit->result = result_of(
-			model_parse(edit->body, edit->body_bytes, &model, &edit->faults, &edit->warnings));
+		edit->result = result_of(model_parse_next(before, edit->body, edit->body_bytes, &model,
+		                                          &edit->faults, &edit->warnings));
 	else
 		edit->result = edit_peer(edit, &model);
 	if (edit->result != CONTROL_EDIT_OK)
@@ -127,7 +128,7 @@ void control_edit_run(struct control_edit *edit)
 		edit->result = CONTROL_EDIT_NO_MEMORY;
 		return;
 	}
-	edit->after = document_new(model);
+	edit->after = document_new(model, edit->before);
 	if (edit->after == NULL)
 		edit->result = CONTROL_EDIT_NO_MEMORY;
 }

@@ -32,7 +32,17 @@ void document_digest(const char *text, size_t bytes, char to[DOCUMENT_DIGEST_TEX
 		snprintf(to + (size_t)i * 2, 3, "%02x", digest[i]);
 }
 
-struct document *document_new(struct model *model)
+/* Digests are made of all bytes, so one that is known already is worth a comparison. */
+static void print_digest(struct document *document, const struct document *before)
+{
+	if (before != NULL && before->bytes == document->bytes &&
+	    memcmp(before->text, document->text, document->bytes) == 0)
+		memcpy(document->digest, before->digest, sizeof document->digest);
+	else
+		document_digest(document->text, document->bytes, document->digest);
+}
+
+struct document *document_new(struct model *model, const struct document *before)
 {
 	struct document *document = calloc(1, sizeof *document);
 
@@ -42,12 +52,15 @@ struct document *document_new(struct model *model)
 	}
 	document->refs = 1;
 	document->model = model;
-	document->text = model_print(model, true, &document->bytes);
+	if (before != NULL)
+		document->text = model_print_next(model, before->model, before->text, &document->bytes);
+	else
+		document->text = model_print(model, true, &document->bytes);
 	if (document->text == NULL) {
 		document_drop(document);
 		return NULL;
 	}
-	document_digest(document->text, document->bytes, document->digest);
+	print_digest(document, before);
 	snprintf(document->etag, sizeof document->etag, "\"%.32s\"", document->digest);
 	snprintf(document->etag_public, sizeof document->etag_public, "\"%.32s-public\"", document->digest);
 	return document;
@@ -325,7 +338,7 @@ int document_load(int dir, struct document **to, struct document_meta *meta, str
 	free(faults);
 	if (result != MODEL_OK)
 		return -1;
-	document = document_new(model);
+	document = document_new(model, NULL);
 	if (document == NULL)
 		return tg_fail_memory(err);
 	if (meta_load(dir, document, meta, err) == -1) {

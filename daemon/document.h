@@ -29,8 +29,9 @@ struct document_meta {
 };
 
 void document_digest(const char *text, size_t bytes, char to[DOCUMENT_DIGEST_TEXT]);
-/* Takes `model`, prints it; refs is 1.  NULL: out of memory, `model` is freed. */
-struct document *document_new(struct model *model);
+/* Takes `model`, prints it; refs is 1.  What is as in `before` (NULL: nothing) is copied from its text.
+ * NULL: out of memory, `model` is freed. */
+struct document *document_new(struct model *model, const struct document *before);
 struct document *document_hold(struct document *document);
 void document_drop(struct document *document);
 

@@ -218,12 +218,12 @@ START_TEST(a_byte_of_a_string_counts_wherever_it_stands)
 			text[at] = (char)byte;
 			result = scan(text, sizeof text - 1, &err);
 			ck_assert_msg(result == (plain ? 0 : -1), "byte %u at %zu: %s", byte, at, err.text);
-			/* What is wrong with a backslash comes behind it, with a quote behind it and a space. */
+			/* Of a backslash what is wrong comes behind it, of a quote behind the space. */
 			snprintf(column, sizeof column, "column %zu:",
 			         at + (byte == '"' ? 3 : byte == '\\' ? 2 : 1));
 			if (!plain)
-				ck_assert_msg(strstr(err.text, column) != NULL, "byte %u at %zu: %s", byte,
-				              at, err.text);
+				ck_assert_msg(strstr(err.text, column) != NULL, "%u at %zu: %s", byte, at,
+				              err.text);
 		}
 	}
 }

@@ -121,7 +121,59 @@ START_TEST(printing_without_memory_gives_nothing)
 		ck_assert_uint_eq(failing_held(), text != NULL);
 		free(text);
 	}
+	failed = true;
+	for (size_t good = 0; failed; good++) {
+		size_t bytes;
+		char  *before = print(model, true);
+		char  *text;
+
+		failing_begin(good);
+		text = model_print_next(model, model, before, &bytes);
+		failed = failing_end();
+		ck_assert(failed == (text == NULL));
+		ck_assert_uint_eq(failing_held(), text != NULL);
+		free(text);
+		free(before);
+	}
 	model_free(model);
+}
+END_TEST
+
+/* A line of what was printed before that nobody would print shows that it was copied. */
+START_TEST(what_is_equal_is_copied)
+{
+	static const char end[] = ",'proxy':{'ssh://\\n  }\\n':{'a':'\\n  }'}}";
+	char              changed[1024];
+	struct model     *before, *after;
+	char             *text, *next, *line;
+	size_t            bytes;
+
+	snprintf(changed, sizeof changed, "{'7':" NETWORK(PRIVATE_1, "%s") ",'8':" NETWORK(PRIVATE_2, "%s")
+	         ",'9':" NETWORK(PRIVATE_3, "") "}", end, end);
+	before = document_read(changed, NULL);
+	snprintf(changed, sizeof changed, "{'6':" NETWORK(PRIVATE_1, "%s") ",'8':" NETWORK(PRIVATE_2, "%s")
+	         ",'9':" NETWORK(PRIVATE_3, ",'mtu':1300") "}", end, end);
+	after = document_read(changed, NULL);
+	text = print(before, true);
+	next = model_print_next(after, before, text, &bytes);
+	line = print(after, true);
+	ck_assert_str_eq(next, line);
+	free(line);
+	free(next);
+	for (line = strstr(text, "1420"); line != NULL; line = strstr(line, "1420"))
+		memcpy(line, "1333", 4);
+	next = model_print_next(after, before, text, &bytes);
+	ck_assert_uint_eq(strlen(next), bytes);
+	line = strstr(next, "\"6\"");
+	ck_assert_int_eq(strncmp(strstr(line, "\"mtu\""), "\"mtu\": 1420", 11), 0);
+	line = strstr(next, "\"8\"");
+	ck_assert_int_eq(strncmp(strstr(line, "\"mtu\""), "\"mtu\": 1333", 11), 0);
+	line = strstr(next, "\"9\"");
+	ck_assert_int_eq(strncmp(strstr(line, "\"mtu\""), "\"mtu\": 1300", 11), 0);
+	free(next);
+	free(text);
+	model_free(before);
+	model_free(after);
 }
 END_TEST
 
@@ -194,6 +246,7 @@ void test_model_print(TCase *tc)
 	tcase_add_test(tc, what_is_printed_reads_as_the_same);
 	tcase_add_test(tc, secrets_are_kept_back);
 	tcase_add_test(tc, printing_without_memory_gives_nothing);
+	tcase_add_test(tc, what_is_equal_is_copied);
 	tcase_add_test(tc, many_networks_are_quick);
 	tcase_add_test(tc, many_peers_are_quick);
 }

@@ -1,0 +1,477 @@
+/* However a document is read, as one tree, member by member, or with what did not change copied from the
+ * document before: what comes of it is the same. */
+#include "base/model_build.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+#include <check.h>
+
+#include "base/error.h"
+#include "tests/support/document.h"
+#include "tests/support/failing.h"
+
+void test_model_members(TCase *tc);
+
+/* What reading gave. */
+struct reading {
+	enum model_result   result;
+	struct model       *model;
+	struct model_faults faults, warnings;
+};
+
+static void reading_clear(struct reading *r)
+{
+	model_free(r->model);
+	model_faults_clear(&r->faults);
+	model_faults_clear(&r->warnings);
+}
+
+static void read_whole(const char *text, struct reading *r)
+{
+	struct model_build b = { .faults = &r->faults, .warnings = &r->warnings };
+	struct cJSON      *tree = NULL;
+
+	memset(r, 0, sizeof *r);
+	r->result = model_parse_tree(&b, text, strlen(text), &tree);
+	if (r->result == MODEL_OK)
+		r->result = model_read_tree(&b, tree, strlen(text), &r->model);
+	model_build_clear(&b);
+	cJSON_Delete(tree);
+}
+
+static void read_next(const struct model *before, const char *text, struct reading *r)
+{
+	memset(r, 0, sizeof *r);
+	r->result = model_parse_next(before, text, strlen(text), &r->model, &r->faults, &r->warnings);
+}
+
+static void check_faults(const struct model_faults *a, const struct model_faults *b, const char *text)
+{
+	ck_assert_msg(a->total == b->total, "%zu, %zu: %s", a->total, b->total, text);
+	ck_assert_uint_eq(a->count, b->count);
+	for (size_t i = 0; i < a->count; i++) {
+		ck_assert_str_eq(a->list[i].path, b->list[i].path);
+		ck_assert_str_eq(a->list[i].text, b->list[i].text);
+	}
+}
+
+#define CHECK_ARRAY(a, b, array, count) do {						\
+		ck_assert_uint_eq((a)->count, (b)->count);				\
+		ck_assert_mem_eq((a)->array, (b)->array, (a)->count * sizeof *(a)->array);	\
+	} while (0)
+
+static void check_models(const struct model *a, const struct model *b)
+{
+	CHECK_ARRAY(a, b, networks, networks_count);
+	CHECK_ARRAY(a, b, cidrs, cidrs_count);
+	CHECK_ARRAY(a, b, peers, peers_count);
+	CHECK_ARRAY(a, b, hosts, hosts_count);
+	CHECK_ARRAY(a, b, upstreams, upstreams_count);
+	CHECK_ARRAY(a, b, texts, texts_bytes);
+}
+
+static void check_printed(const struct model *model, const struct model *before)
+{
+	size_t bytes, next_bytes, before_bytes;
+	char  *text = model_print(model, true, &bytes);
+	char  *before_text = model_print(before, true, &before_bytes);
+	char  *next = model_print_next(model, before, before_text, &next_bytes);
+
+	ck_assert_uint_eq(bytes, next_bytes);
+	ck_assert_str_eq(text, next);
+	free(text);
+	free(before_text);
+	free(next);
+}
+
+/* Reads `text` in each way.  Returns the model, the caller's, or NULL when it is refused in each. */
+static struct model *read_each(const struct model *before, const char *text)
+{
+	struct reading whole, first, next;
+
+	read_whole(text, &whole);
+	read_next(NULL, text, &first);
+	read_next(before, text, &next);
+	ck_assert_msg(first.result == whole.result && next.result == whole.result, "%d %d %d: %s",
+	              whole.result, first.result, next.result, text);
+	check_faults(&whole.faults, &first.faults, text);
+	check_faults(&whole.faults, &next.faults, text);
+	check_faults(&whole.warnings, &first.warnings, text);
+	check_faults(&whole.warnings, &next.warnings, text);
+	if (whole.model != NULL) {
+		check_models(whole.model, first.model);
+		check_models(whole.model, next.model);
+		check_printed(next.model, before);
+	}
+
+	struct model *model = next.model;
+
+	next.model = NULL;
+	reading_clear(&whole);
+	reading_clear(&first);
+	reading_clear(&next);
+	return model;
+}
+
+/* A document that is edited at random.  What a network is comes from its seed, how it is written too. */
+#define NETWORKS_MOST 12
+#define TEXT_MOST     65536
+
+struct entry {
+	unsigned port;
+	uint32_t seed;
+};
+
+struct writer {
+	char     text[TEXT_MOST];
+	size_t   at;
+	uint32_t seed;
+};
+
+static uint32_t chance(uint32_t *seed, uint32_t most)
+{
+	/* Marsaglia, "Xorshift RNGs". */
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 17;
+	*seed ^= *seed << 5;
+	return *seed % most;
+}
+
+__attribute__((format(printf, 2, 3)))
+static void put(struct writer *w, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	w->at += (size_t)vsnprintf(w->text + w->at, sizeof w->text - w->at, format, args);
+	va_end(args);
+	ck_assert_uint_lt(w->at, sizeof w->text);
+}
+
+static void put_space(struct writer *w)
+{
+	static const char *const spaces[] = { "", "", "", " ", "\n\t", "  " };
+
+	put(w, "%s", spaces[chance(&w->seed, 6)]);
+}
+
+static void put_key(struct writer *w, unsigned number)
+{
+	struct tg_key key;
+	char          text[TG_KEY_TEXT];
+
+	memset(&key, 0, sizeof key);
+	key.bytes[0] = (uint8_t)(number * 8);
+	key.bytes[1] = 77;
+	key.bytes[31] = 64;
+	put(w, "\"%s\"", tg_key_print(&key, text));
+}
+
+static void put_peers(struct writer *w, unsigned port)
+{
+	unsigned peers = chance(&w->seed, 4);
+
+	put(w, ",\"peers\":{");
+	for (unsigned i = 0; i < peers; i++) {
+		put(w, "%s", i > 0 ? "," : "");
+		put_space(w);
+		put_key(w, 100 + (i * 7 + port) % 20);
+		put(w, ":{\"allowed_ips\":[");
+		for (unsigned j = chance(&w->seed, 3); j > 0; j--)
+			put(w, "\"10.0.%u.%u/32\"%s", i, j, j > 1 ? ", " : "");
+		put(w, "]%s", chance(&w->seed, 3) == 0 ? ",\"endpoint\":\"192.0.2.1:7\"" : "");
+		if (chance(&w->seed, 60) == 0)
+			put(w, ",\"endpoint\":null,\"unknown\":1");
+		put(w, "}");
+	}
+	put(w, "}");
+}
+
+/* Names with the port between both parts, or without any. */
+static const struct {
+	const char *begin, *end;
+	unsigned    weight;
+} hosts[] = {
+	{ "https://h", ".example", 6 },   { "http://h", ".example", 4 },   { "https://*.w", ".example", 2 },
+	{ "https://a.w", ".example", 1 }, { "https://y", ".example/", 4 }, { "https://*.example", NULL, 1 },
+	{ "https://both.example", NULL, 1 }, { "ssh://s", "", 1 },
+};
+
+static void put_proxy(struct writer *w, unsigned port)
+{
+	unsigned used = 0;
+
+	put(w, ",\"proxy\":{");
+	for (unsigned i = chance(&w->seed, 4); i > 0; i--) {
+		unsigned which = 0;
+
+		for (uint32_t left = chance(&w->seed, 20); left >= hosts[which].weight; which++)
+			left -= hosts[which].weight;
+		if ((used & 1U << which) != 0 && chance(&w->seed, 40) != 0)
+			continue;
+		put(w, "%s\"%s", used != 0 ? "," : "", hosts[which].begin);
+		used |= 1U << which;
+		if (hosts[which].end != NULL)
+			put(w, "%u%s", port, hosts[which].end);
+		put(w, "\":");
+		put_space(w);
+		if (which == 1 && chance(&w->seed, 2) == 0)
+			put(w, "{\"upstreams\":[\"10.0.0.1:80\"],\"host_header\":\"b%u\"}", port);
+		else
+			put(w, "[\"10.0.%u.1:80\"]", chance(&w->seed, 8) == 0 ? 9 : 0);
+	}
+	put(w, "}");
+}
+
+static void put_network(struct writer *w, const struct entry *entry)
+{
+	w->seed = entry->seed | 1;
+	put_space(w);
+	if (chance(&w->seed, 60) == 0)
+		put(w, "\"\\u003%u%u\"", entry->port / 10, entry->port % 10);
+	else if (chance(&w->seed, 100) == 0)
+		put(w, "\"0%u\"", entry->port);
+	else
+		put(w, "\"%u\"", entry->port);
+	put_space(w);
+	put(w, ":");
+	put_space(w);
+	put(w, "{\"private_key\":");
+	put_key(w, chance(&w->seed, 40) == 0 ? 1 : entry->port);
+	put(w, ",\"address\":[\"10.0.0.1/16\"%s]", chance(&w->seed, 3) == 0 ? ",\"fd00::1/64\"" : "");
+	if (chance(&w->seed, 3) == 0)
+		put(w, ",\"name\":\"name \\\" %u\"", entry->seed);
+	put_space(w);
+	if (chance(&w->seed, 4) == 0)
+		put(w, ",\"mtu\":%u", chance(&w->seed, 20) == 0 ? 1 : 1300 + chance(&w->seed, 100));
+	if (chance(&w->seed, 50) == 0)
+		put(w, ",\"mtu\":1400");
+	put_peers(w, entry->port);
+	put_proxy(w, entry->port);
+	put(w, "}");
+	put_space(w);
+}
+
+static void put_document(struct writer *w, const struct entry *entries, size_t count, uint32_t *seed)
+{
+	bool array = chance(seed, 200) == 0;
+
+	w->at = 0;
+	put(w, array ? " [" : "{");
+	for (size_t i = 0; i < count; i++) {
+		put(w, "%s", i > 0 ? "," : "");
+		put_network(w, &entries[i]);
+	}
+	put(w, array ? "]" : "}\n");
+	if (chance(seed, 50) == 0)
+		w->text[chance(seed, (uint32_t)w->at)] = '\0';
+}
+
+/* Networks come, go, change, change places or come a second time. */
+static size_t edit(struct entry *entries, size_t count, uint32_t *seed)
+{
+	size_t       at = chance(seed, NETWORKS_MOST);
+	struct entry entry = { .port = 1 + chance(seed, 30), .seed = chance(seed, UINT32_MAX) };
+
+	switch (chance(seed, 4)) {
+	case 0:
+		if (at < count)
+			entries[at].seed = entry.seed;
+		return count;
+	case 1:
+		if (at < count)
+			entries[at] = entries[--count];
+		return count;
+	case 2:
+		if (at < count) {
+			entry = entries[at];
+			entries[at] = entries[0];
+			entries[0] = entry;
+		}
+		return count;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (entries[i].port == entry.port && chance(seed, 10) != 0)
+			return count;
+	if (count < NETWORKS_MOST)
+		entries[count++] = entry;
+	return count;
+}
+
+START_TEST(however_it_is_read_a_document_is_the_same)
+{
+	struct entry    entries[NETWORKS_MOST];
+	struct entry    good[NETWORKS_MOST];
+	size_t          count = 0, good_count = 0, taken = 0, refused = 0;
+	struct writer  *w = malloc(sizeof *w);
+	struct model   *before = document_read("{}", NULL);
+	uint32_t        seed = 20240607;
+
+	ck_assert_ptr_nonnull(w);
+	for (int round = 0; round < 6000; round++) {
+		for (unsigned edits = chance(&seed, 4); edits > 0; edits--)
+			count = edit(entries, count, &seed);
+		put_document(w, entries, count, &seed);
+
+		struct model *next = read_each(before, w->text);
+
+		if (next == NULL) {
+			memcpy(entries, good, sizeof good);
+			count = good_count;
+			refused++;
+			continue;
+		}
+		memcpy(good, entries, sizeof good);
+		good_count = count;
+		taken++;
+		model_free(before);
+		before = next;
+	}
+	ck_assert_msg(taken > 1000 && refused > 500, "%zu taken, %zu refused", taken, refused);
+	model_free(before);
+	free(w);
+}
+END_TEST
+
+#define TWO(first, second) "{'1':" NETWORK(PRIVATE_1, first) ",'2':" NETWORK(PRIVATE_2, second) "}"
+#define FORGED_MTU 1333
+
+/* The MTUs that `after` gives to both networks when the document before is `before`, but has FORGED_MTU in
+ * both: who is copied shows it. */
+static void check_copied(const char *before, const char *after, uint32_t one, uint32_t other)
+{
+	struct model  *model = document_read(before, NULL);
+	char          *text = document_text(after);
+	struct reading next;
+
+	model->networks[0].mtu = FORGED_MTU;
+	model->networks[1].mtu = FORGED_MTU;
+	read_next(model, text, &next);
+	ck_assert_int_eq(next.result, MODEL_OK);
+	ck_assert_uint_eq(next.model->networks[0].mtu, one);
+	ck_assert_uint_eq(next.model->networks[1].mtu, other);
+	reading_clear(&next);
+	model_free(model);
+	free(text);
+}
+
+START_TEST(only_a_network_whose_text_changed_is_read)
+{
+	check_copied(TWO("", ""), TWO("", ""), FORGED_MTU, FORGED_MTU);
+	check_copied(TWO("", ""), TWO("", ",'mtu':1400"), FORGED_MTU, 1400);
+	check_copied(TWO("", ""), TWO(" ", ""), 1420, FORGED_MTU);
+	/* Neither its place nor what stands around it is part of it. */
+	check_copied(TWO("", ""),
+	             " {\n'2' :\t" NETWORK(PRIVATE_2, "") " ,\n '1': " NETWORK(PRIVATE_1, "") "\n}\n",
+	             FORGED_MTU, FORGED_MTU);
+	/* The text of another network is another text. */
+	check_copied(TWO("", ""), "{'1':" NETWORK(PRIVATE_2, "") ",'2':" NETWORK(PRIVATE_1, "") "}", 1420,
+	             1420);
+}
+END_TEST
+
+START_TEST(a_network_that_is_warned_of_is_read_each_time)
+{
+	check_copied(TWO("", ",'proxy':{'https://a':['10.9.9.9:1']}"),
+	             TWO("", ",'proxy':{'https://a':['10.9.9.9:1']}"), FORGED_MTU, 1420);
+}
+END_TEST
+
+START_TEST(a_key_that_is_not_written_plainly_has_all_of_it_read)
+{
+	check_copied(TWO("", ""), "{'\\u0031':" NETWORK(PRIVATE_1, "") ",'2':" NETWORK(PRIVATE_2, "") "}",
+	             1420, 1420);
+}
+END_TEST
+
+START_TEST(what_was_not_read_from_a_text_is_not_copied)
+{
+	struct model  *model = document_read(TWO("", ""), NULL);
+	char          *text = document_text(TWO("", ""));
+	struct model  *patched;
+	struct reading next;
+
+	ck_assert_int_eq(model_patch(model, "{}", 2, &patched, NULL, NULL), MODEL_OK);
+	read_next(patched, text, &next);
+	ck_assert_int_eq(next.result, MODEL_OK);
+	check_models(next.model, model);
+	reading_clear(&next);
+	model_free(patched);
+	model_free(model);
+	free(text);
+}
+END_TEST
+
+/* Rules between networks hold also where none of them is read. */
+START_TEST(a_copied_network_obeys_the_rules_between_networks)
+{
+	struct model *before = document_read(TWO(",'proxy':{'https://*.a':['10.0.0.1:1']}", ""), NULL);
+	static const char *const bad[] = {
+		TWO(",'proxy':{'https://*.a':['10.0.0.1:1']}", ",'proxy':{'https://b.a':['10.0.0.1:1']}"),
+		TWO(",'proxy':{'https://*.a':['10.0.0.1:1']}", ",'proxy':{'https://*.a':['10.0.0.1:1']}"),
+		"{'1':" NETWORK(PRIVATE_1, ",'proxy':{'https://*.a':['10.0.0.1:1']}") ",'3':"
+			NETWORK(PRIVATE_1, "") "}",
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		char *text = document_text(bad[i]);
+
+		ck_assert_ptr_null(read_each(before, text));
+		free(text);
+	}
+	model_free(before);
+}
+END_TEST
+
+START_TEST(copying_without_memory_says_so)
+{
+	static const char proxy[] = ",'name':'n','peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.2']}},"
+	                            "'proxy':{'https://a':['10.0.0.2:1'],'ssh://x':{}}";
+	char          old_text[1024];
+	char          new_text[1024];
+	struct model *before;
+	char         *json;
+	bool          failed = true;
+
+	snprintf(old_text, sizeof old_text, "{'1':" NETWORK(PRIVATE_1, ",'proxy':{'http://b':['10.0.0.1:1']}")
+	         ",'2':" NETWORK(PRIVATE_2, "%s") "}", proxy);
+	snprintf(new_text, sizeof new_text, "{'1':" NETWORK(PRIVATE_1, ",'proxy':{'http://b':['10.0.0.1:1']}")
+	         ",'2':" NETWORK(PRIVATE_2, "%s,'mtu':1400") "}", proxy);
+	before = document_read(old_text, NULL);
+	json = document_text(new_text);
+	for (size_t good = 0; failed; good++) {
+		struct reading next;
+
+		failing_begin(good);
+		read_next(before, json, &next);
+		ck_assert((next.result == MODEL_OK) == (next.model != NULL));
+		ck_assert(next.result == MODEL_OK || next.result == MODEL_NO_MEMORY);
+		ck_assert_uint_eq(next.faults.total, 0);
+
+		enum model_result result = next.result;
+
+		reading_clear(&next);
+		ck_assert_uint_eq(failing_held(), 0);
+		failed = failing_end();
+		ck_assert_int_eq(result, failed ? MODEL_NO_MEMORY : MODEL_OK);
+		ck_assert_uint_lt(good, 1000);
+	}
+	model_free(before);
+	free(json);
+}
+END_TEST
+
+void test_model_members(TCase *tc)
+{
+	tcase_add_test(tc, however_it_is_read_a_document_is_the_same);
+	tcase_add_test(tc, only_a_network_whose_text_changed_is_read);
+	tcase_add_test(tc, a_network_that_is_warned_of_is_read_each_time);
+	tcase_add_test(tc, a_key_that_is_not_written_plainly_has_all_of_it_read);
+	tcase_add_test(tc, what_was_not_read_from_a_text_is_not_copied);
+	tcase_add_test(tc, a_copied_network_obeys_the_rules_between_networks);
+	tcase_add_test(tc, copying_without_memory_says_so);
+}
