@@ -38,7 +38,7 @@ static void end(void)
 
 static struct document *make(const char *text)
 {
-	struct document *document = document_new(document_read(text, NULL));
+	struct document *document = document_new(document_read(text, NULL), NULL);
 
 	ck_assert_ptr_nonnull(document);
 	return document;
@@ -84,6 +84,29 @@ START_TEST(what_is_stored_is_loaded_and_only_its_owner_reads_it)
 	ck_assert_str_eq(back.config, meta.config);
 	document_drop(from);
 	document_drop(to);
+}
+END_TEST
+
+START_TEST(a_document_made_from_the_one_before_is_none_the_worse)
+{
+	static const char *const texts[] = { ONE, ONE, BOTH, BOTH, TWO, "{}", BOTH };
+	struct document         *before = NULL;
+
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		struct document *plain = make(texts[i]);
+		struct document *next = document_new(document_read(texts[i], NULL), before);
+
+		ck_assert_ptr_nonnull(next);
+		ck_assert_uint_eq(next->bytes, plain->bytes);
+		ck_assert_str_eq(next->text, plain->text);
+		ck_assert_str_eq(next->digest, plain->digest);
+		ck_assert_str_eq(next->etag, plain->etag);
+		ck_assert_str_eq(next->etag_public, plain->etag_public);
+		document_drop(plain);
+		document_drop(before);
+		before = next;
+	}
+	document_drop(before);
 }
 END_TEST
 
@@ -299,6 +322,7 @@ void test_document(TCase *tc)
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, nothing_stored_is_no_document);
 	tcase_add_test(tc, what_is_stored_is_loaded_and_only_its_owner_reads_it);
+	tcase_add_test(tc, a_document_made_from_the_one_before_is_none_the_worse);
 	tcase_add_test(tc, a_crash_between_the_two_files_leaves_the_old_document_and_its_config);
 	tcase_add_test(tc, every_cut_of_a_stored_document_is_refused_with_the_files_name);
 	tcase_add_test(tc, a_damaged_meta_is_refused);
