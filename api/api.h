@@ -102,6 +102,8 @@ int api_tls(struct api *api, const char *cert, size_t cert_bytes, const char *ke
  * HEAD is seen to here. */
 void api_reply(struct api_request *request, int status, const char *type, const char *etag, const char *body,
                size_t bytes);
+/* Answers 200 with the JSON in `body`, which is moved, not copied: an empty buffer is left to the caller. */
+void api_reply_buffer(struct api_request *request, struct evbuffer *body);
 /* 304. */
 void api_reply_not_modified(struct api_request *request, const char *etag);
 /* The error form.  `details` may be NULL.  API_NOT_READY carries Retry-After. */

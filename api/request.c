@@ -105,37 +105,50 @@ static int add_length(struct api_request *request, size_t bytes)
 	return add_field(request, "Content-Length", text);
 }
 
-/* Sends what there is and frees the request. */
-static void send_whole(struct api_request *request, int status, const char *body, size_t bytes)
+/* Sends what is in `body`, which is taken out of it (NULL: nothing), and frees the request. */
+static void send_whole(struct api_request *request, int status, struct evbuffer *body)
 {
-	struct evbuffer *buffer = evbuffer_new();
-
-	if (buffer == NULL || (!request->head && bytes > 0 && evbuffer_add(buffer, body, bytes) == -1)) {
-		if (buffer != NULL)
-			evbuffer_free(buffer);
-		give_up(request);
-		return;
-	}
 	conn_answered(request->conn);
-	evhttp_send_reply(request->evreq, status, errors_phrase(status), buffer);
-	evbuffer_free(buffer);
+	evhttp_send_reply(request->evreq, status, errors_phrase(status), request->head ? NULL : body);
 	request_free(request);
+}
+
+static void reply_with(struct api_request *request, int status, const char *type, const char *etag,
+                       struct evbuffer *body)
+{
+	if (add_field(request, "Content-Type", type == NULL ? "application/json" : type) == -1 ||
+	    add_field(request, "ETag", etag) == -1 || add_length(request, evbuffer_get_length(body)) == -1)
+		give_up(request);
+	else
+		send_whole(request, status, body);
 }
 
 void api_reply(struct api_request *request, int status, const char *type, const char *etag, const char *body,
                size_t bytes)
 {
+	struct evbuffer *buffer;
+
 	assert(!request->streams);
 	if (request->conn == NULL) {
 		request_free(request);
 		return;
 	}
-	if (add_field(request, "Content-Type", type == NULL ? "application/json" : type) == -1 ||
-	    add_field(request, "ETag", etag) == -1 || add_length(request, bytes) == -1) {
+	buffer = evbuffer_new();
+	if (buffer == NULL || (bytes > 0 && evbuffer_add(buffer, body, bytes) == -1))
 		give_up(request);
-		return;
-	}
-	send_whole(request, status, body, bytes);
+	else
+		reply_with(request, status, type, etag, buffer);
+	if (buffer != NULL)
+		evbuffer_free(buffer);
+}
+
+void api_reply_buffer(struct api_request *request, struct evbuffer *body)
+{
+	assert(!request->streams);
+	if (request->conn == NULL)
+		request_free(request);
+	else
+		reply_with(request, 200, NULL, NULL, body);
 }
 
 void api_reply_not_modified(struct api_request *request, const char *etag)
@@ -149,7 +162,7 @@ void api_reply_not_modified(struct api_request *request, const char *etag)
 		give_up(request);
 		return;
 	}
-	send_whole(request, 304, NULL, 0);
+	send_whole(request, 304, NULL);
 }
 
 void request_refuse(struct api_request *request, int status, const char *allow, const char *body)
