@@ -166,12 +166,13 @@ void control_looks_forget(struct control_looks *looks);
 struct control_api *control_api_new(struct control *control);
 void control_api_free(struct control_api *api);
 void control_api_call(struct api_request *request, const struct api_call *call, void *arg);
-void control_api_snapshot(struct control_api *api, uint64_t id, const struct snapshot *snapshot);
+/* What the engine saw, for the look `id`: it may take what is in `snapshot`, and leave it empty. */
+void control_api_snapshot(struct control_api *api, uint64_t id, struct snapshot *snapshot);
 void control_api_engine_gone(struct control_api *api);
 /* Ends what would last for ever. */
 void control_api_stop(struct control_api *api);
 
-/* control_text.c: answers as JSON; free() each; NULL when out of memory. */
+/* control_text.c: the report of an apply as JSON; free() it; NULL when out of memory. */
 struct model_diff;
 struct control_report {
 	uint64_t                   generation;
@@ -183,10 +184,6 @@ struct control_report {
 	const char                *error;	/* JSON of the error beside it, or NULL */
 };
 char *control_text_report(const struct control_report *report);
-/* `port` 0: all networks; only what the document has. */
-char *control_text_networks(const struct control *control, const struct snapshot *live, uint16_t port);
-/* The peers of one network, or one of them; NULL with *found false when there is none. */
-char *control_text_peers(const struct snapshot *live, uint16_t port, const struct tg_key *peer, bool *found);
 size_t control_text_failed(const struct snapshot *state);
 
 #endif

@@ -1,5 +1,4 @@
-#include <event2/event.h>
-#include <inttypes.h>
+#include <event2/buffer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +14,16 @@
 #include "daemon/control_traffic.h"
 #include "daemon/document.h"
 #include "daemon/jobs.h"
+#include "daemon/live_print.h"
 #include "daemon/role.h"
 
-#define LOOKS_MOST 64	/* requests that wait for a snapshot */
+#define LOOKS_MOST 64	/* requests that wait for a snapshot, or are printed from one */
+
+/* A snapshot that the thread prints, counted: several requests may have waited for it. */
+struct seen {
+	unsigned        refs;	/* changed from the loop only */
+	struct snapshot snapshot;
+};
 
 /* A request that the engine's next snapshot answers. */
 struct look {
@@ -27,6 +33,12 @@ struct look {
 	uint16_t            port;
 	bool                has_peer;
 	struct tg_key       peer;
+	/* While the thread prints: */
+	struct seen        *seen;	/* NULL: the engine is waited for */
+	struct document    *document;	/* held */
+	const char         *netns_prefix;	/* borrowed */
+	struct evbuffer    *text;
+	enum live_result    result;
 };
 
 struct control_api {
@@ -46,14 +58,6 @@ struct control_api *control_api_new(struct control *control)
 void control_api_free(struct control_api *api)
 {
 	free(api);
-}
-
-static void reply_text(struct api_request *request, const char *text)
-{
-	if (text == NULL)
-		api_reply_error(request, API_NOT_READY, "out of memory", NULL);
-	else
-		api_reply(request, 200, NULL, NULL, text, strlen(text));
 }
 
 static void call_look(struct control_api *api, struct api_request *request, const struct api_call *call)
@@ -76,46 +80,114 @@ static void call_look(struct control_api *api, struct api_request *request, cons
 		return;
 	}
 	*look = (struct look){ .request = request, .id = id, .action = call->action, .port = call->port,
-			       .has_peer = call->has_peer, .peer = call->peer };
+			       .has_peer = call->has_peer, .peer = call->peer,
+			       .netns_prefix = control->role->start.netns_prefix };
 }
 
-static void look_answer(struct control_api *api, struct look *look, const struct snapshot *snapshot)
+static void seen_drop(struct seen *seen)
+{
+	if (--seen->refs > 0)
+		return;
+	snapshot_clear(&seen->snapshot);
+	free(seen);
+}
+
+static void look_refuse(struct look *look, enum api_error error, const char *why)
 {
 	struct api_request *request = look->request;
-	TG_AUTO_FREE char  *text = NULL;
-	bool                found = true;
 
 	look->request = NULL;
-	if (snapshot == NULL) {
-		api_reply_error(request, API_NOT_READY, "the engine is down", NULL);
-		return;
-	}
-	if (look->action == API_NETWORKS_GET) {
-		/* An apply may have removed it meanwhile. */
-		found = look->port == 0 || model_find(api->control->active->model, look->port) != NULL;
-		if (found)
-			text = control_text_networks(api->control, snapshot, look->port);
-	} else {
-		text = control_text_peers(snapshot, look->port, look->has_peer ? &look->peer : NULL, &found);
-	}
-	if (!found)
-		api_reply_error(request, API_NOT_FOUND, "there is no such network or peer", NULL);
-	else
-		reply_text(request, text);
+	api_reply_error(request, error, why, NULL);
 }
 
-void control_api_snapshot(struct control_api *api, uint64_t id, const struct snapshot *snapshot)
+static void run_look(void *arg)
 {
-	for (size_t i = 0; i < LOOKS_MOST; i++)
-		if (api->looks[i].request != NULL && api->looks[i].id == id)
-			look_answer(api, &api->looks[i], snapshot);
+	struct look *look = arg;
+
+	if (look->action == API_NETWORKS_GET)
+		look->result = live_print_networks(look->text, look->document->model, &look->seen->snapshot,
+		                                   look->port, look->netns_prefix);
+	else
+		look->result = live_print_peers(look->text, &look->seen->snapshot, look->port,
+		                                look->has_peer ? &look->peer : NULL);
+}
+
+static void look_end(struct look *look)
+{
+	evbuffer_free(look->text);
+	document_drop(look->document);
+	seen_drop(look->seen);
+	look->seen = NULL;
+}
+
+static void on_look(void *arg)
+{
+	struct look        *look = arg;
+	struct api_request *request = look->request;
+
+	switch (look->result) {
+	case LIVE_PRINTED:
+		look->request = NULL;
+		api_reply_buffer(request, look->text);
+		break;
+	case LIVE_NOT_FOUND:	/* an apply may have removed it meanwhile */
+		look_refuse(look, API_NOT_FOUND, "there is no such network or peer");
+		break;
+	case LIVE_NO_MEMORY:
+		look_refuse(look, API_NOT_READY, "out of memory");
+		break;
+	}
+	look_end(look);
+}
+
+/* Each by itself, though several may want the same: what one turn of the loop hands out stays small, and
+ * so does what was printed and waits for that. */
+static void look_print(struct control *control, struct look *look, struct seen *seen)
+{
+	look->text = evbuffer_new();
+	if (look->text == NULL) {
+		look_refuse(look, API_NOT_READY, "out of memory");
+		return;
+	}
+	look->document = document_hold(control->active);
+	look->seen = seen;
+	seen->refs++;
+	if (jobs_put(control->jobs, run_look, on_look, look) == 0)
+		return;
+	look_refuse(look, API_NOT_READY, "too much is waiting");
+	look_end(look);
+}
+
+static bool look_waits(const struct look *look)
+{
+	return look->request != NULL && look->seen == NULL;
+}
+
+void control_api_snapshot(struct control_api *api, uint64_t id, struct snapshot *snapshot)
+{
+	struct seen *seen = malloc(sizeof *seen);
+
+	if (seen != NULL) {
+		*seen = (struct seen){ .refs = 1, .snapshot = *snapshot };
+		*snapshot = (struct snapshot){ .networks_count = 0 };
+	}
+	for (size_t i = 0; i < LOOKS_MOST; i++) {
+		if (!look_waits(&api->looks[i]) || api->looks[i].id != id)
+			continue;
+		if (seen != NULL)
+			look_print(api->control, &api->looks[i], seen);
+		else
+			look_refuse(&api->looks[i], API_NOT_READY, "out of memory");
+	}
+	if (seen != NULL)
+		seen_drop(seen);
 }
 
 void control_api_engine_gone(struct control_api *api)
 {
 	for (size_t i = 0; i < LOOKS_MOST; i++)
-		if (api->looks[i].request != NULL)
-			look_answer(api, &api->looks[i], NULL);
+		if (look_waits(&api->looks[i]))
+			look_refuse(&api->looks[i], API_NOT_READY, "the engine is down");
 }
 
 void control_api_stop(struct control_api *api)

@@ -1,15 +1,11 @@
-#include <arpa/inet.h>
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/model.h"
 #include "daemon/control.h"
-#include "daemon/document.h"
-#include "daemon/role.h"
 
 /* Every helper here lets a NULL through, and only the printing at the end says "out of memory": what
  * cJSON could not add is missing, so each addition is checked into one flag. */
@@ -147,110 +143,4 @@ char *control_text_report(const struct control_report *report)
 	if (report->error != NULL)
 		put(&p, root, "error", cJSON_CreateRaw(report->error));
 	return print(&p, root);
-}
-
-static cJSON *peer_json(struct printing *p, const struct snapshot *live, const struct snapshot_peer *peer)
-{
-	cJSON  *object = cJSON_CreateObject();
-	cJSON  *ranges;
-	char    text[TG_ENDPOINT_TEXT];
-	int64_t now = tg_clock_unix_ms() / 1000;
-	bool    known = peer->endpoint.family != 0;
-
-	put(p, object, "endpoint",
-	    known ? cJSON_CreateString(tg_endpoint_print(&peer->endpoint, text)) : cJSON_CreateNull());
-	ranges = put(p, object, "allowed_ips", cJSON_CreateArray());
-	for (uint32_t i = 0; i < peer->ranges_count; i++) {
-		char range[TG_CIDR_TEXT];
-
-		append(p, ranges, cJSON_CreateString(tg_cidr_print(&live->ranges[peer->ranges_first + i], range)));
-	}
-	if (peer->handshake_unix_s > 0)
-		put_u64(p, object, "latest_handshake", (uint64_t)peer->handshake_unix_s);
-	else
-		put(p, object, "latest_handshake", cJSON_CreateNull());
-	put_u64(p, object, "rx", peer->rx);
-	put_u64(p, object, "tx", peer->tx);
-	put(p, object, "connected", cJSON_CreateBool(control_peer_connected(peer, now)));
-	return object;
-}
-
-static cJSON *peers_json(struct printing *p, const struct snapshot *live, const struct snapshot_network *network)
-{
-	cJSON *object = cJSON_CreateObject();
-
-	for (uint32_t i = 0; network != NULL && i < network->peers_count; i++) {
-		const struct snapshot_peer *peer = &live->peers[network->peers_first + i];
-		char                        key[TG_KEY_TEXT];
-
-		put(p, object, tg_key_print(&peer->public_key, key), peer_json(p, live, peer));
-	}
-	return object;
-}
-
-static cJSON *network_json(struct printing *p, const struct control *control, const struct snapshot *live,
-                           const struct model_network *network)
-{
-	const struct model            *model = control->active->model;
-	const struct snapshot_network *seen = snapshot_find(live, network->port);
-	cJSON                         *object = cJSON_CreateObject();
-	cJSON                         *addresses;
-	char                           text[TG_CIDR_TEXT];
-	bool                           up = seen != NULL && seen->state == SNAPSHOT_UP;
-
-	put_u64(p, object, "port", network->port);
-	put(p, object, "name",
-	    network->name_at != 0 ? cJSON_CreateString(model_text(model, network->name_at)) : cJSON_CreateNull());
-	put(p, object, "public_key", cJSON_CreateString(tg_key_print(&network->public_key, text)));
-	snprintf(text, sizeof text, "%s%u", control->role->start.netns_prefix, network->port);
-	put(p, object, "netns", cJSON_CreateString(text));
-	snprintf(text, sizeof text, "wg%u", network->port);
-	put(p, object, "interface", cJSON_CreateString(text));
-	put(p, object, "wireguard",
-	    cJSON_CreateString(seen != NULL && seen->wireguard == MSG_WIREGUARD_KERNEL ? "kernel" : "userspace"));
-	put(p, object, "state", cJSON_CreateString(up ? "up" : "failed"));
-	if (!up)
-		put(p, object, "reason",
-		    cJSON_CreateString(seen != NULL ? seen->reason : "it is being brought up"));
-	addresses = put(p, object, "address", cJSON_CreateArray());
-	for (uint32_t i = 0; i < network->addresses_count; i++)
-		append(p, addresses,
-		       cJSON_CreateString(tg_cidr_print(&model->cidrs[network->addresses_first + i], text)));
-	put_u64(p, object, "mtu", network->mtu);
-	put(p, object, "peers", peers_json(p, live, seen));
-	return object;
-}
-
-char *control_text_networks(const struct control *control, const struct snapshot *live, uint16_t port)
-{
-	struct printing             p = { false };
-	const struct model         *model = control->active->model;
-	const struct model_network *one = port != 0 ? model_find(model, port) : NULL;
-	cJSON                      *root;
-
-	if (one != NULL)
-		return print(&p, network_json(&p, control, live, one));
-	root = cJSON_CreateObject();
-	for (size_t i = 0; i < model->networks_count; i++) {
-		char key[8];
-
-		snprintf(key, sizeof key, "%u", model->networks[i].port);
-		put(&p, root, key, network_json(&p, control, live, &model->networks[i]));
-	}
-	return print(&p, root);
-}
-
-char *control_text_peers(const struct snapshot *live, uint16_t port, const struct tg_key *peer, bool *found)
-{
-	struct printing                p = { false };
-	const struct snapshot_network *network = snapshot_find(live, port);
-
-	*found = true;
-	if (peer == NULL)
-		return print(&p, peers_json(&p, live, network));
-	for (uint32_t i = 0; network != NULL && i < network->peers_count; i++)
-		if (tg_key_equal(&live->peers[network->peers_first + i].public_key, peer))
-			return print(&p, peer_json(&p, live, &live->peers[network->peers_first + i]));
-	*found = false;
-	return NULL;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,7 @@ void control_start(uint64_t sample_ms)
 	struct msg_listening api = { .kind = MSG_LISTENER_API_UNIX };
 	int                  ends[2];
 
+	signal(SIGPIPE, SIG_IGN);
 	if (!at_home)
 		control_home();
 	pair(clock_ends);
