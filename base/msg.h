@@ -63,7 +63,7 @@ enum msg_type {
 	MSG_SOCKETS,	/* + as many fds as made; fewer than wanted, or none, with `sys` */
 	/* engine and broker */
 	MSG_NETNS_ADD,	/* + 1 fd: a namespace */
-	MSG_NETNS_REMOVE,
+	MSG_NETNS_REMOVE, /* cookie 0: all that this engine did not add, which a former one did */
 	MSG_NETNS_DONE,	/* broker: added or forgotten */
 	MSG_TYPES,
 };

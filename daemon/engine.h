@@ -118,6 +118,7 @@ struct engine {
 	bool                    rekeying;	/* readings would be booked twice: no looks now */
 	uint32_t                repaired;
 	uint32_t                broker_waits;
+	bool                    broker_cleared;	/* of what others told it */
 	uint64_t                ledger_id;
 	uint64_t                seq;	/* of the last MSG_NETWORKS */
 	uint64_t                check_at_ms;

@@ -313,6 +313,18 @@ static struct engine_network *next_dirty(struct engine *e, uint64_t now, uint64_
 	return n;
 }
 
+/* All that is to be there has been added by now. */
+static void clear_broker(struct engine *e)
+{
+	static const struct msg_netns all_else = { .netns_cookie = 0 };
+
+	if (e->broker == NULL || e->broker_cleared)
+		return;
+	if (channel_send(e->broker, MSG_NETNS_REMOVE, &all_else, NULL, 0) == 0)
+		e->broker_waits++;
+	e->broker_cleared = true;
+}
+
 static void tell_broker(struct engine *e)
 {
 	for (struct engine_network *n = engine_next(e, 1); n != NULL && e->broker != NULL;
@@ -331,6 +343,7 @@ static void tell_broker(struct engine *e)
 		n->broker_cookie = now;
 		e->announce = true;
 	}
+	clear_broker(e);
 	enter(e, ENGINE_BROKER);
 	engine_schedule(e, 0);
 }

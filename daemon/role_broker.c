@@ -29,6 +29,7 @@ struct broker_netns {
 	uint64_t       cookie;
 	int            fd;
 	bool           in_table;
+	bool           told;	/* by the engine that is there now */
 	UT_hash_handle hh;
 };
 
@@ -60,6 +61,16 @@ static void broker_forget(struct broker *b, struct broker_netns *netns)
 	HASH_DEL(b->namespaces, netns);
 	close(netns->fd);
 	free(netns);
+}
+
+/* What a former engine was about to remove, its successor may not know that it is here. */
+static void broker_forget_untold(struct broker *b)
+{
+	struct broker_netns *netns, *next;
+
+	HASH_ITER(hh, b->namespaces, netns, next)
+		if (!netns->told)
+			broker_forget(b, netns);
 }
 
 static int broker_enter(int fd)
@@ -169,15 +180,18 @@ static int broker_add(struct broker *b, uint64_t cookie, int *fd)
 
 	if (sys != 0)
 		return sys;
-	if (broker_find(b, cookie) != NULL)
+	netns = broker_find(b, cookie);
+	if (netns != NULL) {
+		netns->told = true;
 		return 0;
+	}
 	if (HASH_COUNT(b->namespaces) >= NAMESPACES_MOST)
 		return ENOSPC;
 	netns = calloc(1, sizeof *netns);
 	if (netns == NULL)
 		return ENOMEM;
 	netns->cookie = cookie;
-	netns->in_table = true;
+	netns->in_table = netns->told = true;
 	HASH_ADD(hh, b->namespaces, cookie, sizeof netns->cookie, netns);
 	if (!netns->in_table) {
 		free(netns);
@@ -196,6 +210,8 @@ static void on_engine(struct channel *channel, const struct msg *msg, int *fds, 
 
 	if (msg->type == MSG_NETNS_ADD && count == 1)
 		done.sys = broker_add(b, cookie, &fds[0]);
+	else if (msg->type == MSG_NETNS_REMOVE && cookie == 0)
+		broker_forget_untold(b);
 	else if (msg->type == MSG_NETNS_REMOVE && netns != NULL)
 		broker_forget(b, netns);
 	channel_send(channel, MSG_NETNS_DONE, &done, NULL, 0);
@@ -215,6 +231,8 @@ static void on_channel(struct broker *b, const struct msg *msg, int *fd)
 	const struct msg_channel *to = &msg->body.channel;
 
 	if (to->role == MSG_ROLE_ENGINE) {
+		for (struct broker_netns *netns = b->namespaces; netns != NULL; netns = netns->hh.next)
+			netns->told = false;
 		channel_free(b->engine);
 		b->engine = channel_new(b->base, tg_take_fd(fd), MSG_ROLE_BROKER, MSG_ROLE_ENGINE, on_engine,
 		                        on_engine_closed, b);

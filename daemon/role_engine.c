@@ -141,10 +141,12 @@ static void on_broker_closed(struct channel *channel, void *arg)
 	engine_schedule(e, 0);
 }
 
-/* A new broker knows nothing: it gets every namespace that the old one had. */
+/* A new broker knows nothing: it gets every namespace that the old one had.  An old one may know what a
+ * former engine told it. */
 static void greet_broker(struct engine *e)
 {
 	e->broker_waits = 0;
+	e->broker_cleared = false;
 	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
 		if (n->broker_cookie == 0)
 			continue;

@@ -307,17 +307,43 @@ static bool comes(int end)
 	return poll(&wait, 1, 0) == 1;
 }
 
-static void hears_of_network(int broker, uint64_t cookie)
+static void hears(int broker, enum msg_type type, uint64_t cookie)
 {
 	struct msg msg;
 	int        fds[MSG_FDS_MOST];
 
 	ck_assert(comes(broker));
-	ck_assert_int_eq(channel_wait(broker, MSG_ROLE_BROKER, MSG_ROLE_ENGINE, &msg, fds, NULL), 1);
-	ck_assert_uint_eq(msg.type, MSG_NETNS_ADD);
+	ck_assert_int_eq(channel_wait(broker, MSG_ROLE_BROKER, MSG_ROLE_ENGINE, &msg, fds, NULL),
+	                 type == MSG_NETNS_ADD ? 1 : 0);
+	ck_assert_uint_eq(msg.type, type);
 	ck_assert_uint_eq(msg.body.netns.netns_cookie, cookie);
-	close(fds[0]);
+	if (type == MSG_NETNS_ADD)
+		close(fds[0]);
 }
+
+/* A former engine told it of networks that are to go, or are gone: before this one removes any, and before it
+ * answers, the broker has forgotten them. */
+START_TEST(a_broker_forgets_what_it_was_not_told_by_this_engine)
+{
+	int ends[2];
+
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	e.broker = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_BROKER, NULL, NULL, NULL);
+	desire(DOCUMENT(""));
+	hears(ends[1], MSG_NETNS_REMOVE, 0);
+	desire(DOCUMENT(""));
+	ck_assert(!comes(ends[1]));
+	e.broker_cleared = false;
+	engine_begin(&e, false);
+	for (unsigned i = 0; i < 10; i++)
+		engine_step(&e);
+	ck_assert_int_eq(e.phase, ENGINE_BROKER);
+	ck_assert_uint_eq(e.broker_waits, 1);
+	run();
+	channel_free(e.broker);
+	close(ends[1]);
+}
+END_TEST
 
 /* It had no memory for it: else no connection would ever reach that network. */
 START_TEST(a_broker_that_refused_a_network_is_told_again)
@@ -330,7 +356,8 @@ START_TEST(a_broker_that_refused_a_network_is_told_again)
 	network->tenant.cookie = 99;
 	network->tenant.ns = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	run();
-	hears_of_network(ends[1], 99);
+	hears(ends[1], MSG_NETNS_ADD, 99);
+	hears(ends[1], MSG_NETNS_REMOVE, 0);
 	engine_broker_refused(&e, 98);
 	clock_shows(now_ms + ENGINE_CHECK_MS);
 	run();
@@ -338,7 +365,7 @@ START_TEST(a_broker_that_refused_a_network_is_told_again)
 	engine_broker_refused(&e, 99);
 	clock_shows(now_ms + ENGINE_CHECK_MS);
 	run();
-	hears_of_network(ends[1], 99);
+	hears(ends[1], MSG_NETNS_ADD, 99);
 	ck_assert(!comes(ends[1]));
 	channel_free(e.broker);
 	close(ends[1]);
@@ -357,5 +384,6 @@ void test_engine_reconcile(TCase *tc)
 	tcase_add_test(tc, a_wireguard_go_that_takes_its_time_does_not_fail);
 	tcase_add_loop_test(tc, a_failed_network_is_tried_again_less_and_less_often, 0, 2);
 	tcase_add_test(tc, a_document_is_tried_at_once_whatever_failed_before);
+	tcase_add_test(tc, a_broker_forgets_what_it_was_not_told_by_this_engine);
 	tcase_add_test(tc, a_broker_that_refused_a_network_is_told_again);
 }

@@ -211,6 +211,25 @@ START_TEST(namespaces_outlive_the_engine_and_may_be_told_again)
 }
 END_TEST
 
+/* Else a network that the dead one was about to remove would live on here, and be reached. */
+START_TEST(what_a_former_engine_told_is_forgotten_once_the_next_has_told_all)
+{
+	begin();
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[0], tenants[0]), 0);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[1], tenants[1]), 0);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, 0, -1), 0);	/* it told of both */
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), 0);
+	peer_leave(&engine);
+	troupe_introduce(&troupe, &engine, MSG_ROLE_ENGINE);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_ADD, cookies[1], tenants[1]), 0);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), 0);
+	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, 0, -1), 0);
+	ck_assert_int_eq(want(cookies[0], AF_INET, 1), ENOENT);
+	ck_assert_int_eq(want(cookies[1], AF_INET, 1), 0);
+	end();
+}
+END_TEST
+
 START_TEST(a_worker_that_asks_for_what_it_may_not_is_cut_off_and_its_successor_is_served)
 {
 	static const struct {
@@ -292,6 +311,7 @@ void test_role_broker(TCase *tc)
 	tcase_add_test(tc, a_network_that_is_unknown_or_removed_has_no_sockets);
 	tcase_add_test(tc, a_namespace_under_a_wrong_cookie_is_refused);
 	tcase_add_test(tc, namespaces_outlive_the_engine_and_may_be_told_again);
+	tcase_add_test(tc, what_a_former_engine_told_is_forgotten_once_the_next_has_told_all);
 	tcase_add_test(tc, a_worker_that_asks_for_what_it_may_not_is_cut_off_and_its_successor_is_served);
 	tcase_add_test(tc, a_new_channel_takes_the_place_of_the_old);
 	tcase_add_test(tc, without_descriptors_there_are_fewer_sockets_and_it_goes_on);
