@@ -142,8 +142,11 @@ static bool endpoint_is_new(const struct differ *d, const struct model_peer *wan
 		return false;
 	if (have == NULL)
 		return true;
-	if (d->want_before == NULL || tg_endpoint_equal(&want->endpoint, &have->endpoint))
+	if (tg_endpoint_equal(&want->endpoint, &have->endpoint))
 		return false;
+	/* Who was never heard of has not roamed: another engine did not come to the change. */
+	if (d->want_before == NULL)
+		return have->rx == 0;
 
 	const struct model_peer *before = model_find_peer(d->before, d->want_before, &want->public_key);
 

@@ -35,17 +35,24 @@ class Author:
     def key(self):
         return base64.b64encode(self.dice.randbytes(32)).decode()
 
+    def endpoint(self):
+        """Nobody answers there."""
+        return f"192.0.2.{self.dice.randint(2, 250)}:{self.dice.randint(1, 65535)}"
+
     def network(self):
         peers = {self.key(): {"allowed_ips": [f"10.0.{number}.0/24", f"fd00:{number + 1}::/64"],
-                              "persistent_keepalive": self.dice.choice((0, 25))}
+                              "endpoint": self.endpoint(), "persistent_keepalive": self.dice.choice((0, 25))}
                  for number in range(self.dice.randint(0, 3))}
         return {PRIVATE: self.key(), "address": ["10.0.0.1/16", "fd00:1::1/64"],
                 "mtu": self.dice.choice((1420, 1280, 9000)), "peers": peers}
 
     def change(self, network):
-        what = self.dice.choice(("key", "mtu", "peers", "address", "all"))
+        what = self.dice.choice(("key", "mtu", "peers", "address", "endpoints", "all"))
         if what == "all":
             return self.network()
+        if what == "endpoints":
+            return {**network, "peers": {key: {**peer, "endpoint": self.endpoint()}
+                                         for key, peer in network["peers"].items()}}
         other = self.network()
         field = {"key": PRIVATE}.get(what, what)
         value = ["10.0.0.1/16"] if what == "address" else other[field]
@@ -121,12 +128,22 @@ def assert_nothing_else(document):
     assert all(len(pids) == 1 for pids in running.values()), running
 
 
+def assert_no_other_namespace_is_held(daemon, document):
+    """A namespace lives on, unnamed, with its link and its port, while somebody has a descriptor of it."""
+    for role in ("engine", "broker"):
+        held = [path for path in pathlib.Path(f"/proc/{daemon.role(role)}/fd").iterdir()
+                if os.readlink(path).startswith("net:")]
+        assert len(held) == len(document) + 1, f"{role} holds those of the document and the host's"
+
+
 def in_force(daemon, allowed, seconds):
     """Waits until the kernel obeys the active document, which must be one of those."""
     def check():
         document = daemon.api.config()
-        kernel.assert_obeys(document)
+        kernel.assert_obeys(document, {(port, key): peer["endpoint"] for port, network in document.items()
+                                       for key, peer in network["peers"].items()})
         assert_nothing_else(document)
+        assert_no_other_namespace_is_held(daemon, document)
         return document
 
     def quietly():
