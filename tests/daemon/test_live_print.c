@@ -60,18 +60,19 @@ static char *networks_text(uint16_t port)
 	return text_of(to);
 }
 
-#define PEER_1												\
-	"{'endpoint':'[2001:db8::1]:9','allowed_ips':['10.0.0.2/32','fd00:1::/64'],'latest_handshake':1000,"	\
-	"'rx':9007199254740993,'tx':7,'connected':false}"
+#define PEER_1 \
+	"{'endpoint':'[2001:db8::1]:9','allowed_ips':['10.0.0.2/32','fd00:1::/64']," \
+	"'latest_handshake':1000,'rx':9007199254740993,'tx':7,'connected':false}"
 #define PEER_2 "{'endpoint':null,'allowed_ips':[],'latest_handshake':null,'rx':0,'tx':0,'connected':false}"
 #define PEERS  "{'" PUBLIC_2 "':" PEER_1 ",'" PUBLIC_3 "':" PEER_2 "}"
-#define FIRST(name)											\
-	"{'port':51820,'name':" name ",'public_key':'" PUBLIC_1 "','netns':'network-51820','interface':"	\
-	"'wg51820','wireguard':'userspace','state':'up','address':['10.0.0.1/16'],'mtu':1420,'peers':" PEERS "}"
-#define SECOND												\
-	"{'port':51821,'name':null,'public_key':'" PUBLIC_2 "','netns':'network-51821','interface':'wg51821',"	\
-	"'wireguard':'userspace','state':'failed','reason':'it is being brought up','address':['fd00::1/64'],"	\
-	"'mtu':1420,'peers':{}}"
+#define FIRST(name) \
+	"{'port':51820,'name':" name ",'public_key':'" PUBLIC_1 "','netns':'network-51820'," \
+	"'interface':'wg51820','wireguard':'userspace','state':'up','address':['10.0.0.1/16']," \
+	"'mtu':1420,'peers':" PEERS "}"
+#define SECOND \
+	"{'port':51821,'name':null,'public_key':'" PUBLIC_2 "','netns':'network-51821'," \
+	"'interface':'wg51821','wireguard':'userspace','state':'failed','reason':'it is being brought up'," \
+	"'address':['fd00::1/64'],'mtu':1420,'peers':{}}"
 
 static void is(char *text, const char *expected)
 {
