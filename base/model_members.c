@@ -13,8 +13,6 @@
 #include "base/hash.h"
 #include "base/json.h"
 
-#define PORTS_MOST 65535
-
 /* How a network was written.  Its text itself would take as much memory as the model; that two texts of one
  * length have one hash happens once in 2^64, and nobody can choose them without the key. */
 struct model_source {
@@ -49,7 +47,7 @@ static void on_member(void *arg, const char *name, size_t name_bytes, const char
 
 	if (all->odd || all->b->no_memory)
 		return;
-	if (all->count == PORTS_MOST || !model_port_read(name, name_bytes, &port)) {
+	if (!model_port_read(name, name_bytes, &port)) {
 		all->odd = true;
 		return;
 	}
@@ -144,6 +142,7 @@ static uint32_t text_moved(uint32_t place, size_t from, size_t to)
 	return place != 0 ? moved(place, from, to) : 0;
 }
 
+/* None of its hosts is ssh://: those are warned of. */
 static void copy_network(struct model_build *b, const struct model *before, size_t index)
 {
 	struct model        *m = b->model;
@@ -166,10 +165,8 @@ static void copy_network(struct model_build *b, const struct model *before, size
 
 		host->name_at = text_moved(host->name_at, from.texts, to.texts);
 		host->host_header_at = text_moved(host->host_header_at, from.texts, to.texts);
-		host->raw_at = text_moved(host->raw_at, from.texts, to.texts);
 		host->upstreams_first = moved(host->upstreams_first, from.upstreams, to.upstreams);
-		if (host->scheme != MODEL_SSH)
-			model_add_claim(b, host->name_at, NULL);
+		model_add_claim(b, host->name_at, NULL);
 	}
 	model_add_network(b, &network, NULL);
 }

@@ -406,6 +406,29 @@ START_TEST(what_was_not_read_from_a_text_is_not_copied)
 }
 END_TEST
 
+/* What it says may be right there and wrong here. */
+START_TEST(a_network_that_comes_under_another_port_is_read)
+{
+	static const char *const more[] = { "", ",'listen_port':2" };
+
+	for (size_t i = 0; i < 2; i++) {
+		char          text[256];
+		struct model *before, *after;
+		char         *json;
+
+		snprintf(text, sizeof text, "{'2':" NETWORK(PRIVATE_2, "%s") "}", more[i]);
+		before = document_read(text, NULL);
+		snprintf(text, sizeof text, "{'1':" NETWORK(PRIVATE_2, "%s") "}", more[i]);
+		json = document_text(text);
+		after = read_each(before, json);
+		ck_assert((after != NULL) == (i == 0));
+		model_free(after);
+		model_free(before);
+		free(json);
+	}
+}
+END_TEST
+
 /* Rules between networks hold also where none of them is read. */
 START_TEST(a_copied_network_obeys_the_rules_between_networks)
 {
@@ -472,6 +495,7 @@ void test_model_members(TCase *tc)
 	tcase_add_test(tc, a_network_that_is_warned_of_is_read_each_time);
 	tcase_add_test(tc, a_key_that_is_not_written_plainly_has_all_of_it_read);
 	tcase_add_test(tc, what_was_not_read_from_a_text_is_not_copied);
+	tcase_add_test(tc, a_network_that_comes_under_another_port_is_read);
 	tcase_add_test(tc, a_copied_network_obeys_the_rules_between_networks);
 	tcase_add_test(tc, copying_without_memory_says_so);
 }

@@ -104,6 +104,8 @@ START_TEST(every_attribute_counts_for_equal_networks)
 		snprintf(text, sizeof text, DOCUMENT("%s"), others[i]);
 		ck_assert_msg(!equal(DOCUMENT(HOST(HTTP)), text), "%s", text);
 	}
+	ck_assert(!equal(DOCUMENT(HOST("'http://a':['10.0.0.2:1']")),
+	                 DOCUMENT(HOST("'https://a':['10.0.0.2:1']"))));
 	ck_assert(!equal(DOCUMENT(HOST("'ssh://a':1")), DOCUMENT(HOST("'ssh://a':2"))));
 	ck_assert(!equal(PEER("'allowed_ips':[]"), PEER("'allowed_ips':['10.0.0.2']")));
 }

@@ -89,7 +89,7 @@ END_TEST
 
 START_TEST(a_document_made_from_the_one_before_is_none_the_worse)
 {
-	static const char *const texts[] = { ONE, ONE, BOTH, BOTH, TWO, "{}", BOTH };
+	static const char *const texts[] = { ONE, ONE, TWO, BOTH, BOTH, TWO, "{}", BOTH };
 	struct document         *before = NULL;
 
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
