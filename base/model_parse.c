@@ -123,6 +123,41 @@ static uint32_t cidrs_unique(struct tg_cidr *cidrs, uint32_t count)
 	return left;
 }
 
+/* What Linux gives to no interface: nothing, IPv6's loopback and groups. */
+static bool is_own_address(const struct tg_cidr *cidr)
+{
+	static const uint8_t none[16], loopback[16] = { [15] = 1 };
+
+	if (memcmp(cidr->bytes, none, sizeof none) == 0)
+		return false;
+	return cidr->family != AF_INET6 ||
+	       (cidr->bytes[0] != 0xff && memcmp(cidr->bytes, loopback, sizeof loopback) != 0);
+}
+
+static int address_order(const void *a, const void *b)
+{
+	const struct tg_cidr *one = a;
+	const struct tg_cidr *two = b;
+	int                   order = memcmp(one->bytes, two->bytes, sizeof one->bytes);
+
+	return order != 0 ? order : (one->prefix > two->prefix) - (one->prefix < two->prefix);
+}
+
+/* Linux knows an IPv6 address of an interface once, with whatever prefix. */
+static void check_prefixes(struct model_build *b, const struct model_place *here, struct tg_cidr *cidrs,
+                           uint32_t count)
+{
+	char text[TG_CIDR_TEXT];
+
+	qsort(cidrs, count, sizeof *cidrs, address_order);
+	for (uint32_t i = 1; i < count; i++)
+		if (cidrs[i].family == AF_INET6 && cidrs[i - 1].family == AF_INET6 &&
+		    memcmp(cidrs[i - 1].bytes, cidrs[i].bytes, sizeof cidrs[i].bytes) == 0 &&
+		    cidrs[i - 1].prefix != cidrs[i].prefix)
+			model_fault(b, here, "has the address of %s with another prefix length, too",
+			            tg_cidr_print(&cidrs[i], text));
+}
+
 static void read_address(struct model_build *b, const struct model_place *up, const cJSON *node,
                          struct model_network *network, bool *ipv6)
 {
@@ -145,6 +180,8 @@ static void read_address(struct model_build *b, const struct model_place *up, co
 			model_fault(b, &place, "must be an IP address with a prefix length");
 			continue;
 		}
+		if (!is_own_address(&cidr))
+			model_fault(b, &place, "is no address that an interface can have");
 		*ipv6 |= cidr.family == AF_INET6;
 
 		struct tg_cidr *to = model_add_cidr(b);
@@ -159,6 +196,8 @@ static void read_address(struct model_build *b, const struct model_place *up, co
 
 	if (count == 0)
 		return;
+	if (count > 1 && *ipv6)
+		check_prefixes(b, &here, first, count);
 	qsort(first, count, sizeof *first, model_cidr_order);
 	network->addresses_count = cidrs_unique(first, count);
 	b->model->cidrs_count = network->addresses_first + network->addresses_count;

@@ -203,9 +203,23 @@ START_TEST(an_address_is_required)
 	document_refused(ADDRESS("['fd00::1/129']"), "/1/address/0", bad);
 	document_refused(ADDRESS("['']"), "/1/address/0", bad);
 	document_refused(ADDRESS("[7]"), "/1/address/0", bad);
-#undef ADDRESS
 }
 END_TEST
+
+/* The kernel would refuse them, with every try. */
+START_TEST(an_address_is_one_that_an_interface_can_have)
+{
+	static const char *const none[] = { ADDRESS("['0.0.0.0/0']"), ADDRESS("['0.0.0.0/8']"), ADDRESS("['::/64']"),
+		                            ADDRESS("['::1/128']"), ADDRESS("['ff02::5/64']") };
+
+	for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+		document_refused(none[i], "/1/address/0", "is no address that an interface can have");
+	document_refused(ADDRESS("['fd00::1/64','10.0.0.1/8','fd00::1/48','fd00::1/64']"), "/1/address",
+	                 "has the address of fd00::1/64 with another prefix length, too");
+	document_taken(ADDRESS("['10.0.0.1/8','10.0.0.1/16','10.0.0.0/8','fe80::1/64','::2/64']"), NULL);
+}
+END_TEST
+#undef ADDRESS
 
 START_TEST(networks_may_overlap)
 {
@@ -576,6 +590,7 @@ void test_model_parse(TCase *tc)
 	tcase_add_test(tc, listen_port_says_nothing_new);
 	tcase_add_test(tc, addresses_are_kept_with_their_host_bits);
 	tcase_add_test(tc, an_address_is_required);
+	tcase_add_test(tc, an_address_is_one_that_an_interface_can_have);
 	tcase_add_test(tc, networks_may_overlap);
 	tcase_add_test(tc, an_mtu_has_limits);
 	tcase_add_test(tc, a_peer_gets_its_defaults);
