@@ -1,5 +1,6 @@
 #include "daemon/slots.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ enum slot_state { SLOT_USED, SLOT_RETIRING, SLOT_QUIET, SLOT_READ };
 
 struct slot_name {
 	struct tg_key network;
-	char          host[256];	/* NUL-padded: the whole is the hash's key */
+	char          host[256];	/* up to its NUL it is part of the hash's key */
 };
 
 struct slot {
@@ -58,9 +59,17 @@ void slots_free(struct slots *slots)
 
 static void name_make(struct slot_name *name, const struct tg_key *network, const char *host)
 {
-	memset(name, 0, sizeof *name);
+	size_t len = strnlen(host, sizeof name->host - 1);
+
 	name->network = *network;
-	memcpy(name->host, host, strnlen(host, sizeof name->host - 1));
+	memcpy(name->host, host, len);
+	name->host[len] = '\0';
+}
+
+/* Of its key: hashing room that is not used takes longer than all the rest. */
+static size_t name_bytes(const struct slot_name *name)
+{
+	return offsetof(struct slot_name, host) + strlen(name->host) + 1;
 }
 
 static struct slot *slot_add(struct slots *slots, uint32_t number, const struct slot_name *name,
@@ -70,11 +79,11 @@ static struct slot *slot_add(struct slots *slots, uint32_t number, const struct 
 
 	if (slot == NULL)
 		return NULL;
-	slot->name = *name;
+	memcpy(&slot->name, name, name_bytes(name));
 	slot->number = number;
 	slot->state = state;
 	slot->listed = true;
-	HASH_ADD(hh, slots->by_name, name, sizeof slot->name, slot);
+	HASH_ADD(hh, slots->by_name, name, name_bytes(name), slot);
 	if (slot->listed)
 		return slot;
 	free(slot);
@@ -138,7 +147,7 @@ uint32_t slots_take(struct slots *slots, const struct tg_key *network, const cha
 
 	*fresh = false;
 	name_make(&name, network, host);
-	HASH_FIND(hh, slots->by_name, &name, sizeof name, slot);
+	HASH_FIND(hh, slots->by_name, &name, name_bytes(&name), slot);
 	if (slot == NULL) {
 		if (slots->spare_count == 0 &&
 		    (slots->end == slots->most || spare_reserve(slots, slots->end + 1) == -1))
