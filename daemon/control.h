@@ -121,7 +121,8 @@ void control_apply_go(struct control_apply *apply);
 struct control_routes *control_routes_new(struct control *control);
 void control_routes_free(struct control_routes *routes);
 int control_routes_forward(struct control_routes *routes, const struct msg_forward *forward);
-/* Adds a fault for every host of `model` that is the operator's own by --forward. */
+/* Adds a fault for every host of `model` that is the operator's own by --forward.  From the thread too:
+ * these do not change after MSG_GO. */
 void control_routes_claimed(const struct control_routes *routes, const struct model *model,
                             struct model_faults *faults);
 /* MSG_GO came: --forward works without any document. */

@@ -345,6 +345,11 @@ static void apply_store(struct control_apply *apply)
 		memcpy(a->meta.config, a->config, sizeof a->config);
 	if (new_document)
 		a->meta.generation++;
+	if (!new_document) {
+		/* They are one, but the next is likely to be written as this was. */
+		document_drop(apply->control->active);
+		apply->control->active = document_hold(a->edit.after);
+	}
 	if (!new_document && !new_config) {
 		apply_enforce(apply);
 		return;
@@ -360,6 +365,8 @@ static void run_read(void *arg)
 	struct apply *a = arg;
 
 	control_edit_run(&a->edit);
+	if (a->edit.result == CONTROL_EDIT_OK)
+		control_routes_claimed(a->control->routes, a->edit.after->model, &a->edit.faults);
 }
 
 static void on_read(void *arg)
@@ -369,7 +376,6 @@ static void on_read(void *arg)
 
 	switch (a->edit.result) {
 	case CONTROL_EDIT_OK:
-		control_routes_claimed(a->control->routes, a->edit.after->model, &a->edit.faults);
 		if (a->edit.faults.count > 0)
 			apply_refuse(apply, API_CONFIG_INVALID, "the document claims the operator's own hosts");
 		else if (a->edit.dry_run)
