@@ -1,5 +1,6 @@
 #include "daemon/control_events.h"
 
+#include <assert.h>
 #include <cjson/cJSON.h>
 #include <event2/event.h>
 #include <inttypes.h>
@@ -22,6 +23,8 @@
 
 #define BEAT_S	    15	/* a comment, so that a reader who left is noticed */
 #define LOOK_S	    5	/* peers are looked at so often, also when samples are rarer */
+#define PEERS_A_TURN 500	/* are compared, then others have theirs: each may be an event */
+#define BATCH_BYTES 8192	/* of events that go to a reader in one chunk */
 
 struct peer_name {
 	struct tg_key network;
@@ -34,8 +37,20 @@ struct peer {
 	struct tg_endpoint endpoint;
 	uint16_t           port;
 	bool               connected;
-	bool               seen;	/* in the newest snapshot */
+	uint64_t           seen;	/* number of the last scan that found it */
 	bool               in_table;
+};
+
+enum scan_state { SCAN_NONE, SCAN_PEERS, SCAN_GONE };
+
+/* A snapshot that is gone through, peer by peer, then the peers that it does not have. */
+struct scan {
+	enum scan_state state;
+	uint64_t        number;		/* from 1 */
+	struct snapshot snapshot;	/* owned */
+	size_t          network;	/* the next one to compare */
+	uint32_t        peer;		/* of it */
+	struct peer    *gone;		/* the next one that may be gone */
 };
 
 struct reader {
@@ -52,6 +67,9 @@ struct control_events {
 	uint32_t        life;		/* random: numbers begin anew with each life of this process */
 	struct reader   readers[CONTROL_EVENTS_READERS];
 	struct event   *beat, *look;
+	struct event   *feed;		/* readers have something to get */
+	struct event   *step;		/* the scan goes on */
+	struct scan     scan;
 	bool            begun;		/* there was a snapshot */
 	int64_t         start_unix_s;	/* what was connected before is no news */
 };
@@ -73,19 +91,41 @@ static void reader_say(struct reader *reader, const char *text)
 static void reader_feed(struct reader *reader)
 {
 	struct control_events *events = reader->events;
+	char                   batch[BATCH_BYTES];
 
 	if (events->next - reader->next > CONTROL_EVENTS_KEPT) {
 		reader_end(reader, false);
 		return;
 	}
-	for (; reader->next < events->next; reader->next++) {
-		const char *text = events->kept[reader->next % CONTROL_EVENTS_KEPT];
+	while (reader->next < events->next &&
+	       api_stream_waiting(reader->request) <= CONTROL_EVENTS_WAITING_BYTES) {
+		size_t bytes = 0;
 
-		if (api_stream_waiting(reader->request) > CONTROL_EVENTS_WAITING_BYTES)
-			return;
-		if (text != NULL)
-			reader_say(reader, text);
+		for (; reader->next < events->next; reader->next++) {
+			const char *text = events->kept[reader->next % CONTROL_EVENTS_KEPT];
+			size_t      len = text != NULL ? strlen(text) : 0;
+
+			assert(len <= sizeof batch);	/* the longest is a network's reason, escaped */
+			if (len > sizeof batch - bytes)
+				break;
+			if (len > 0)
+				memcpy(batch + bytes, text, len);
+			bytes += len;
+		}
+		if (bytes > 0)
+			api_stream_chunk(reader->request, batch, bytes);
 	}
+}
+
+static void on_feed(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_events *events = arg;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < CONTROL_EVENTS_READERS; i++)
+		if (events->readers[i].request != NULL)
+			reader_feed(&events->readers[i]);
 }
 
 static void on_beat(evutil_socket_t fd, short what, void *arg)
@@ -111,6 +151,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	control_looks_ask(events->control->looks, CONTROL_LOOK_EVENTS, false, 0);
 }
 
+static void on_step(evutil_socket_t fd, short what, void *arg);
+
 struct control_events *control_events_new(struct control *control)
 {
 	static const struct timeval beat = { .tv_sec = BEAT_S };
@@ -127,8 +169,10 @@ struct control_events *control_events_new(struct control *control)
 		tg_die("the kernel has no random numbers");
 	events->beat = event_new(control->base, -1, EV_PERSIST, on_beat, events);
 	events->look = event_new(control->base, -1, EV_PERSIST, on_look, events);
-	if (events->beat == NULL || events->look == NULL || event_add(events->beat, &beat) == -1 ||
-	    (rare && event_add(events->look, &look) == -1)) {
+	events->feed = evtimer_new(control->base, on_feed, events);
+	events->step = evtimer_new(control->base, on_step, events);
+	if (events->beat == NULL || events->look == NULL || events->feed == NULL || events->step == NULL ||
+	    event_add(events->beat, &beat) == -1 || (rare && event_add(events->look, &look) == -1)) {
 		control_events_free(events);
 		return NULL;
 	}
@@ -137,7 +181,8 @@ struct control_events *control_events_new(struct control *control)
 
 void control_events_free(struct control_events *events)
 {
-	struct peer *peer, *next;
+	struct peer  *peer, *next;
+	struct event *timers[4];
 
 	if (events == NULL)
 		return;
@@ -147,19 +192,26 @@ void control_events_free(struct control_events *events)
 	}
 	for (size_t i = 0; i < CONTROL_EVENTS_KEPT; i++)
 		free(events->kept[i]);
-	if (events->beat != NULL)
-		event_free(events->beat);
-	if (events->look != NULL)
-		event_free(events->look);
+	snapshot_clear(&events->scan.snapshot);
+	timers[0] = events->beat;
+	timers[1] = events->look;
+	timers[2] = events->feed;
+	timers[3] = events->step;
+	for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++)
+		if (timers[i] != NULL)
+			event_free(timers[i]);
 	free(events);
 }
 
 void control_events_stop(struct control_events *events)
 {
+	on_feed(-1, 0, events);
 	for (size_t i = 0; i < CONTROL_EVENTS_READERS; i++)
 		if (events->readers[i].request != NULL)
 			reader_end(&events->readers[i], true);
 }
+
+static const struct timeval at_once = { .tv_sec = 0 };
 
 /* Takes `data`.  Without memory an event is lost to resuming readers, not the others' order. */
 static void emit(struct control_events *events, const char *type, cJSON *data)
@@ -177,9 +229,8 @@ static void emit(struct control_events *events, const char *type, cJSON *data)
 	free(text);
 	free(*place);
 	*place = event;
-	for (size_t i = 0; i < CONTROL_EVENTS_READERS; i++)
-		if (events->readers[i].request != NULL)
-			reader_feed(&events->readers[i]);
+	/* What else happens in this turn of the loop goes with it. */
+	evtimer_add(events->feed, &at_once);
 }
 
 static cJSON *data_new(void)
@@ -242,7 +293,7 @@ static void peer_look(struct control_events *events, const struct snapshot_netwo
 	moved = !tg_endpoint_equal(&peer->endpoint, &now->endpoint);
 	peer->port = network->port;
 	peer->endpoint = now->endpoint;
-	peer->seen = true;
+	peer->seen = events->scan.number;
 	if ((events->begun || now->handshake_unix_s >= events->start_unix_s) && connected && !peer->connected)
 		emit_peer(events, "peer-connected", peer, NULL);
 	else if (events->begun && connected && moved)
@@ -252,25 +303,76 @@ static void peer_look(struct control_events *events, const struct snapshot_netwo
 	peer->connected = connected;
 }
 
-void control_events_snapshot(struct control_events *events, const struct snapshot *snapshot)
+/* Both return whether they are through, before `left` more peers were compared. */
+static bool scan_peers(struct control_events *events, unsigned *left)
 {
-	struct peer *peer, *next;
+	struct scan *scan = &events->scan;
 
-	for (peer = events->peers; peer != NULL; peer = peer->hh.next)
-		peer->seen = false;
-	for (size_t i = 0; i < snapshot->networks_count; i++)
-		for (uint32_t k = 0; k < snapshot->networks[i].peers_count; k++)
-			peer_look(events, &snapshot->networks[i],
-			          &snapshot->peers[snapshot->networks[i].peers_first + k]);
-	HASH_ITER (hh, events->peers, peer, next) {
-		if (peer->seen)
+	for (; scan->network < scan->snapshot.networks_count; scan->network++, scan->peer = 0) {
+		const struct snapshot_network *network = &scan->snapshot.networks[scan->network];
+
+		for (; scan->peer < network->peers_count; scan->peer++, --*left) {
+			if (*left == 0)
+				return false;
+			peer_look(events, network, &scan->snapshot.peers[network->peers_first + scan->peer]);
+		}
+	}
+	return true;
+}
+
+static bool scan_gone(struct control_events *events, unsigned *left)
+{
+	struct scan *scan = &events->scan;
+
+	for (; scan->gone != NULL; --*left) {
+		struct peer *peer = scan->gone;
+
+		if (*left == 0)
+			return false;
+		scan->gone = peer->hh.next;
+		if (peer->seen == scan->number)
 			continue;
 		HASH_DEL(events->peers, peer);
 		if (peer->connected)
 			emit_peer(events, "peer-disconnected", peer, "removed");
 		free(peer);
 	}
-	events->begun = true;
+	return true;
+}
+
+static void on_step(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_events *events = arg;
+	struct scan           *scan = &events->scan;
+	unsigned               left = PEERS_A_TURN;
+
+	(void)fd;
+	(void)what;
+	if (scan->state == SCAN_PEERS && scan_peers(events, &left)) {
+		scan->state = SCAN_GONE;
+		scan->gone = events->peers;
+	}
+	if (scan->state == SCAN_GONE && scan_gone(events, &left)) {
+		scan->state = SCAN_NONE;
+		snapshot_clear(&scan->snapshot);
+		events->begun = true;
+	}
+	if (scan->state != SCAN_NONE)
+		evtimer_add(events->step, &at_once);
+}
+
+void control_events_snapshot(struct control_events *events, struct snapshot *snapshot)
+{
+	struct scan *scan = &events->scan;
+
+	/* The next one comes soon, and says all that this one does. */
+	if (scan->state != SCAN_NONE) {
+		evtimer_add(events->step, &at_once);
+		return;
+	}
+	*scan = (struct scan){ .state = SCAN_PEERS, .number = scan->number + 1, .snapshot = *snapshot };
+	*snapshot = (struct snapshot){ .networks_count = 0 };
+	on_step(-1, 0, events);
 }
 
 void control_events_networks(struct control_events *events, const struct snapshot *before,

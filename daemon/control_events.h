@@ -19,8 +19,9 @@ struct control_events *control_events_new(struct control *control);
 void control_events_free(struct control_events *events);
 void control_events_call(struct control_events *events, struct api_request *request,
                          const struct api_call *call);
-/* Compares peers with those of the snapshot before; the first says nothing. */
-void control_events_snapshot(struct control_events *events, const struct snapshot *snapshot);
+/* Compares peers with those of the snapshot before; the first says nothing.  Many of them take a few turns
+ * of the loop: it may take what is in `snapshot`, and leave it empty. */
+void control_events_snapshot(struct control_events *events, struct snapshot *snapshot);
 /* Compares the networks' states. */
 void control_events_networks(struct control_events *events, const struct snapshot *before,
                              const struct snapshot *after);

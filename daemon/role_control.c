@@ -51,8 +51,8 @@ static void control_snapshot(struct control *control, uint64_t id, int fd)
 	switch (control_look_who(id)) {
 	case CONTROL_LOOK_COUNT:
 		control_count_snapshot(control->count, id, &snapshot);
-		control_events_snapshot(control->events, &snapshot);
 		control_metrics_snapshot(control->metrics, &snapshot);
+		control_events_snapshot(control->events, &snapshot);
 		break;
 	case CONTROL_LOOK_API:
 		control_api_snapshot(control->api, id, &snapshot);

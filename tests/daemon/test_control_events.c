@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/support/control.h"
 #include "tests/support/document.h"
 
@@ -13,6 +14,7 @@ void test_control_events(TCase *tc);
 
 #define RARELY_MS 3600000
 #define NETWORKS  (CONTROL_EVENTS_KEPT / 2)
+#define PEERS	  1201	/* more than two turns of the loop compare */
 
 static struct snapshot_network networks[NETWORKS];
 
@@ -111,6 +113,61 @@ START_TEST(all_events_that_are_kept_are_resumed)
 }
 END_TEST
 
+/* The next look, which comes by time, sees these peers. */
+static void look_sees(struct snapshot_peer *peers, uint32_t count)
+{
+	static unsigned ms;
+	struct snapshot snapshot = { .networks = networks, .networks_count = 1,
+		                     .peers = peers, .peers_count = count };
+
+	/* Timers that come again count from when they were due. */
+	ms += 5000;
+	networks[0].peers_count = count;
+	control_passes(ms);
+	control_looks(control_hears_look(), &snapshot);
+}
+
+static void events_are(int client, const char *type, const struct snapshot_peer *last, size_t count)
+{
+	char  part[64];
+	char  end[128] = "\"peer\":\"";
+	char *text;
+
+	tg_key_print(&last->public_key, end + strlen(end));
+	text = control_answer_until(client, end);
+	snprintf(part, sizeof part, "\nevent: %s\n", type);
+	ck_assert_uint_eq(count_of(text, part), count);
+	ck_assert_uint_eq(count_of(text, "\nevent: "), count);
+	free(text);
+}
+
+/* Others have their turn in between, and none is left out for it. */
+START_TEST(many_peers_are_compared_in_several_turns)
+{
+	static struct snapshot_peer peers[PEERS];
+
+	begin();
+	for (uint32_t i = 0; i < PEERS; i++) {
+		peers[i].handshake_unix_s = tg_clock_unix_ms() / 1000;
+		memcpy(peers[i].public_key.bytes, &i, sizeof i);
+	}
+
+	int client = control_ask("GET", "/events", "", "");
+
+	free(control_answer_until(client, ":\n\n"));
+	look_sees(NULL, 0);
+	look_sees(peers, PEERS);
+	events_are(client, "peer-connected", &peers[PEERS - 1], PEERS);
+	look_sees(peers, 1);
+	events_are(client, "peer-disconnected", &peers[PEERS - 1], PEERS - 1);
+	peers[0].handshake_unix_s = 0;
+	look_sees(peers, 1);
+	events_are(client, "peer-disconnected", &peers[0], 1);
+	close(client);
+	control_end(NULL);
+}
+END_TEST
+
 static const char *const strangers[] = { "", "x", "00000000-1", "1", "-", "ffffffff-18446744073709551616" };
 
 START_TEST(an_id_of_another_life_resets)
@@ -129,5 +186,6 @@ END_TEST
 void test_control_events(TCase *tc)
 {
 	tcase_add_test(tc, all_events_that_are_kept_are_resumed);
+	tcase_add_test(tc, many_peers_are_compared_in_several_turns);
 	tcase_add_loop_test(tc, an_id_of_another_life_resets, 0, (int)(sizeof strangers / sizeof strangers[0]));
 }
