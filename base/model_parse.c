@@ -140,6 +140,8 @@ static int address_order(const void *a, const void *b)
 	const struct tg_cidr *two = b;
 	int                   order = memcmp(one->bytes, two->bytes, sizeof one->bytes);
 
+	if (one->family != two->family)
+		return one->family > two->family ? 1 : -1;
 	return order != 0 ? order : (one->prefix > two->prefix) - (one->prefix < two->prefix);
 }
 
@@ -151,9 +153,8 @@ static void check_prefixes(struct model_build *b, const struct model_place *here
 
 	qsort(cidrs, count, sizeof *cidrs, address_order);
 	for (uint32_t i = 1; i < count; i++)
-		if (cidrs[i].family == AF_INET6 && cidrs[i - 1].family == AF_INET6 &&
-		    memcmp(cidrs[i - 1].bytes, cidrs[i].bytes, sizeof cidrs[i].bytes) == 0 &&
-		    cidrs[i - 1].prefix != cidrs[i].prefix)
+		if (cidrs[i - 1].family == AF_INET6 && cidrs[i - 1].prefix != cidrs[i].prefix &&
+		    memcmp(cidrs[i - 1].bytes, cidrs[i].bytes, sizeof cidrs[i].bytes) == 0)
 			model_fault(b, here, "has the address of %s with another prefix length, too",
 			            tg_cidr_print(&cidrs[i], text));
 }
