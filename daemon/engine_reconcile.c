@@ -127,7 +127,6 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
 	n->mtu = have->mtu;
 	n->public_key = want->public_key;
 	n->keyed = true;
-	engine_watch_network(e, n);
 }
 
 /* Reads and plans.  false: it failed, or there is nothing to do (it is settled then), or it cannot be read
@@ -160,6 +159,7 @@ static bool plan_network(struct engine *e, struct engine_network *n, struct stat
 		return true;
 	}
 	on_settled(e, n, want, have);
+	engine_watch_network(e, n);
 	plan_clear(to);
 	return false;
 }
@@ -228,7 +228,7 @@ static bool is_plain(const struct engine *e, const struct plan *plan)
 	return true;
 }
 
-/* It is read once more behind the answer, since it stays suspect. */
+/* It is read once more behind the answer, since it stays suspect, and watched from then on. */
 static void on_carried_out(struct engine *e, struct engine_network *n)
 {
 	const struct state have = { .ifindex = n->tenant.ifindex, .mtu = e->plan.want->mtu };
