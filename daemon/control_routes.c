@@ -21,7 +21,8 @@
 
 #define REPORTS_MOST	  64	/* of the engine, not yet answered: it waits for answers itself */
 #define WORKER_ANSWER_MS  2000
-#define SLOTS_RETRY_MS	  1000
+#define MAKE_RETRY_MS	  1000
+#define HOSTS_IN_LOOP	  500	/* a table of more is made in the thread */
 
 /* One of the engine's reports, to be answered when the workers obey what follows from it. */
 struct report {
@@ -29,12 +30,16 @@ struct report {
 	bool     complete;
 };
 
+enum making_result { MAKING_NEW, MAKING_SAME, MAKING_FAILED, MAKING_NOT_STORED };
+
 /* A table on its way to the workers: its new slots are stored first. */
 struct making {
-	struct control *control;	/* borrowed */
-	struct table    table;
-	int             stored;
-	struct tg_error err;
+	struct control    *control;	/* borrowed */
+	struct document   *document;	/* held: of the table */
+	struct table       table;
+	int                before;	/* borrowed: the table that is in force */
+	enum making_result result;
+	struct tg_error    err;
 };
 
 struct control_routes {
@@ -84,6 +89,7 @@ static void making_free(struct making *making)
 	if (making == NULL)
 		return;
 	table_clear(&making->table);
+	document_drop(making->document);
 	free(making);
 }
 
@@ -126,15 +132,36 @@ void control_routes_claimed(const struct control_routes *routes, const struct mo
 	claims_find(routes->forwards, routes->forwards_count, model, faults);
 }
 
-static void run_slots(void *arg)
+static bool table_same(int a, int b)
+{
+	size_t      a_bytes = 0, b_bytes = 0;
+	const void *a_map = a != -1 ? tg_memfd_map(a, 1, SIZE_MAX, &a_bytes, NULL) : NULL;
+	const void *b_map = tg_memfd_map(b, 1, SIZE_MAX, &b_bytes, NULL);
+	bool        same = a_map != NULL && b_map != NULL && a_bytes == b_bytes &&
+	            memcmp(a_map, b_map, a_bytes) == 0;
+
+	tg_memfd_unmap(a_map, a_bytes);
+	tg_memfd_unmap(b_map, b_bytes);
+	return same;
+}
+
+/* Again, when its slots could not be stored. */
+static void run_making(void *arg)
 {
 	struct making           *making = arg;
-	const struct store_batch batch = { .slots = making->table.slots,
-					   .slots_count = making->table.slots_count };
+	struct table            *table = &making->table;
+	const struct store_batch batch = { .slots = table->slots, .slots_count = table->slots_count };
 	struct store_outcome     outcome;
 
-	making->stored = store_commit(making->control->store, tg_clock_unix_ms(), &batch, &outcome,
-	                              &making->err);
+	if (table->fd == -1 && table_make(table, &making->err) == -1)
+		making->result = MAKING_FAILED;
+	else if (table_same(making->before, table->fd))
+		making->result = MAKING_SAME;
+	else if (table->slots_count > 0 && store_commit(making->control->store, tg_clock_unix_ms(), &batch,
+	                                                &outcome, &making->err) == -1)
+		making->result = MAKING_NOT_STORED;
+	else
+		making->result = MAKING_NEW;
 }
 
 static void worker_send(struct control_routes *routes, uint32_t index)
@@ -222,29 +249,56 @@ static void table_publish(struct control_routes *routes, struct making *making)
 	routes_settle(routes);
 }
 
-static void slots_put(struct control_routes *routes);
-
-static void on_slots(void *arg)
+static void routes_retry(struct control_routes *routes, const char *why)
 {
-	static const struct timeval wait = { .tv_sec = SLOTS_RETRY_MS / 1000 };
-	struct making              *making = arg;
-	struct control_routes      *routes = making->control->routes;
+	static const struct timeval wait = { .tv_sec = MAKE_RETRY_MS / 1000 };
 
-	if (making->stored == 0) {
-		slots_stored(routes->slots);
-		table_publish(routes, making);
-		return;
-	}
-	tg_log(TG_LOG_ERROR, "cannot store the hosts' counters", "reason=\"%s\"", making->err.text);
 	evtimer_add(routes->retry, &wait);
-	control_apply_hindered(making->control->apply, making->err.text);
+	control_apply_hindered(routes->control->apply, why);
 }
 
-static void slots_put(struct control_routes *routes)
+static void making_fail(struct control_routes *routes, const char *why)
 {
-	static const struct timeval wait = { .tv_sec = SLOTS_RETRY_MS / 1000 };
+	tg_log(TG_LOG_ERROR, "cannot make a route table", "reason=\"%s\"", why);
+	routes->stale = true;
+	routes->answering = 0;
+	routes_retry(routes, why);
+}
 
-	if (jobs_put(routes->control->jobs, run_slots, on_slots, routes->making) == -1)
+static void on_making(void *arg)
+{
+	struct making         *making = arg;
+	struct control_routes *routes = making->control->routes;
+	struct tg_error        err = making->err;
+
+	switch (making->result) {
+	case MAKING_NEW:
+		if (making->table.slots_count > 0)
+			slots_stored(routes->slots);
+		table_publish(routes, making);
+		return;
+	case MAKING_SAME:
+		routes->making = NULL;
+		making_free(making);
+		routes_settle(routes);
+		return;
+	case MAKING_FAILED:
+		routes->making = NULL;
+		making_free(making);
+		making_fail(routes, err.text);
+		return;
+	case MAKING_NOT_STORED:
+		tg_log(TG_LOG_ERROR, "cannot store the hosts' counters", "reason=\"%s\"", err.text);
+		routes_retry(routes, err.text);
+		return;
+	}
+}
+
+static void making_put(struct control_routes *routes)
+{
+	static const struct timeval wait = { .tv_sec = MAKE_RETRY_MS / 1000 };
+
+	if (jobs_put(routes->control->jobs, run_making, on_making, routes->making) == -1)
 		evtimer_add(routes->retry, &wait);
 }
 
@@ -255,22 +309,9 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (routes->making != NULL)
-		slots_put(routes);
+		making_put(routes);
 	else
 		routes_next(routes);
-}
-
-static bool table_same(int a, int b)
-{
-	size_t      a_bytes = 0, b_bytes = 0;
-	const void *a_map = a != -1 ? tg_memfd_map(a, 1, SIZE_MAX, &a_bytes, NULL) : NULL;
-	const void *b_map = tg_memfd_map(b, 1, SIZE_MAX, &b_bytes, NULL);
-	bool        same = a_map != NULL && b_map != NULL && a_bytes == b_bytes &&
-	            memcmp(a_map, b_map, a_bytes) == 0;
-
-	tg_memfd_unmap(a_map, a_bytes);
-	tg_memfd_unmap(b_map, b_bytes);
-	return same;
 }
 
 static struct making *making_begin(struct control_routes *routes, struct tg_error *err)
@@ -288,43 +329,37 @@ static struct making *making_begin(struct control_routes *routes, struct tg_erro
 		return NULL;
 	}
 	making->control = routes->control;
-	if (table_build(&from, &making->table, err) == -1) {
+	making->before = routes->fd;
+	if (table_plan(&from, &making->table, err) == -1) {
 		free(making);
 		return NULL;
 	}
+	making->document = document_hold(routes->control->active);
 	return making;
 }
 
 /* Makes a table of the newest state and document, unless one is under way or nothing waits. */
 static void routes_next(struct control_routes *routes)
 {
-	static const struct timeval wait = { .tv_sec = SLOTS_RETRY_MS / 1000 };
-	struct tg_error             err;
-	struct making              *making;
+	struct tg_error err;
+	struct making  *making;
 
 	if (routes->making != NULL || routes->answering > 0 || (routes->reports_count == 0 && !routes->stale))
 		return;
 	routes->stale = false;
 	making = making_begin(routes, &err);
 	if (making == NULL) {
-		tg_log(TG_LOG_ERROR, "cannot make a route table", "reason=\"%s\"", err.text);
-		routes->stale = true;
-		evtimer_add(routes->retry, &wait);
-		control_apply_hindered(routes->control->apply, err.text);
+		making_fail(routes, err.text);
 		return;
 	}
 	routes->answering = routes->reports_count;
-	if (table_same(routes->fd, making->table.fd)) {
-		making_free(making);
-		routes_settle(routes);
-		return;
-	}
 	routes->making = making;
-	if (making->table.slots_count > 0) {
-		slots_put(routes);
+	if (making->table.slots_count > 0 || making->table.hosts_count > HOSTS_IN_LOOP) {
+		making_put(routes);
 		return;
 	}
-	table_publish(routes, making);
+	run_making(making);
+	on_making(making);
 }
 
 void control_routes_networks(struct control_routes *routes, const struct msg_networks *body, int fd)

@@ -102,7 +102,7 @@ static void building_forwards(const struct table_source *from, struct building *
 	}
 }
 
-int table_build(const struct table_source *from, struct table *to, struct tg_error *err)
+int table_plan(const struct table_source *from, struct table *to, struct tg_error *err)
 {
 	const struct model *model = from->model;
 	size_t              most = model->hosts_count + from->forwards_count;
@@ -118,23 +118,33 @@ int table_build(const struct table_source *from, struct table *to, struct tg_err
 				failed = tg_fail(err, TG_CODE_LIMIT, "more than %u hosts have counters", MSG_SLOTS);
 		slots_table_end(from->slots, from->version);
 	}
-	if (failed == 0) {
-		building_forwards(from, &b);
-		to->fd = routes_build(b.hosts, b.count, err);
-	}
-	free(b.hosts);
-	if (to->fd == -1) {
+	if (failed == -1) {
+		free(b.hosts);
 		free(b.fresh);
 		return -1;
 	}
+	building_forwards(from, &b);
+	to->hosts = b.hosts;
+	to->hosts_count = b.count;
 	to->slots = b.fresh;
 	to->slots_count = b.fresh_count;
+	return 0;
+}
+
+int table_make(struct table *table, struct tg_error *err)
+{
+	table->fd = routes_build(table->hosts, table->hosts_count, err);
+	if (table->fd == -1)
+		return -1;
+	free(table->hosts);
+	table->hosts = NULL;
 	return 0;
 }
 
 void table_clear(struct table *table)
 {
 	tg_close_at(&table->fd);
+	free(table->hosts);
 	free(table->slots);
 	*table = (struct table){ .fd = -1 };
 }

@@ -7,6 +7,7 @@
 
 struct model;
 struct msg_forward;
+struct routes_host;
 struct slots;
 struct snapshot;
 struct store_slot;
@@ -23,14 +24,19 @@ struct table_source {
 };
 
 struct table {
-	int                fd;		/* sealed (proxy/routes.h) */
-	uint64_t           version;
-	struct store_slot *slots;	/* of hosts that had none: to be stored before the table goes out */
-	size_t             slots_count;
+	int                 fd;		/* sealed (proxy/routes.h); -1: not made yet */
+	uint64_t            version;
+	struct routes_host *hosts;	/* until it is made; they borrow of the source's model and forwards */
+	size_t              hosts_count;
+	struct store_slot  *slots;	/* of hosts that had none: to be stored before the table goes out */
+	size_t              slots_count;
 };
 
-/* On -1 there is nothing to clear; slots that were taken retire with the next table, unless it has them. */
-int table_build(const struct table_source *from, struct table *to, struct tg_error *err);
+/* What is to be in it, with a slot for each host.  On -1 there is nothing to clear; slots that were taken
+ * retire with the next table, unless it has them. */
+int table_plan(const struct table_source *from, struct table *to, struct tg_error *err);
+/* Makes it of that: pure work, which may be done in the thread. */
+int table_make(struct table *table, struct tg_error *err);
 void table_clear(struct table *table);
 
 #endif

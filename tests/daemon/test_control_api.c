@@ -10,7 +10,6 @@
 
 #include "base/channel.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "tests/support/control.h"
 #include "tests/support/document.h"
 
@@ -19,7 +18,6 @@ void test_control_api(TCase *tc);
 #define RARELY_MS    3600000
 #define LOOKS_MOST   64
 #define PATIENCE_MS  15000
-#define LEDGERS	     8	/* each of them waits 2 s for the database, more than a test takes */
 
 static struct snapshot_network up;
 static const struct snapshot   one = { .networks = &up, .networks_count = 1 };
@@ -47,24 +45,6 @@ static void begin(void)
 	control_network_up(&up, 51820, PUBLIC_1);
 	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_READY, &msg, NULL);
 	free(control_applies(DOCUMENT(""), &up, 1, NULL));
-}
-
-/* Control's thread gets no further until the database is closed: it is to store what comes from the engine
- * before all that the engine sends from here on. */
-static sqlite3 *thread_held(void)
-{
-	static const struct msg_reading none;
-	struct tg_part                  part = { &none, sizeof none };
-	struct msg_ledger               ledger = { .count = 1 };
-	struct tg_error                 err;
-	sqlite3                        *held = NULL;
-
-	ck_assert_int_eq(sqlite3_open("traffic.db", &held), SQLITE_OK);
-	sqlite3_busy_timeout(held, PATIENCE_MS);
-	ck_assert_int_eq(sqlite3_exec(held, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-	for (ledger.id = 1; ledger.id <= LEDGERS; ledger.id++)
-		control_tell(control_engine(), MSG_LEDGER, &ledger, tg_memfd_make("ledger", &part, 1, &err));
-	return held;
 }
 
 /* Whether `client` was answered with 200, else it was with 503.  The engine looks whenever it is asked to. */
@@ -102,7 +82,7 @@ START_TEST(what_runs_is_printed_away_from_the_loop)
 {
 	begin();
 
-	sqlite3 *held = thread_held();
+	sqlite3 *held = control_thread_held();
 	int      client = control_ask("GET", "/networks", "", "");
 
 	control_looks(control_hears_look(), &one);
@@ -118,7 +98,7 @@ START_TEST(a_client_may_leave_while_its_answer_is_printed)
 {
 	begin();
 
-	sqlite3 *held = thread_held();
+	sqlite3 *held = control_thread_held();
 	int      client = control_ask("GET", "/networks/51820", "", "");
 
 	control_looks(control_hears_look(), &one);
@@ -145,7 +125,7 @@ START_TEST(so_many_are_looked_for_at_a_time_and_no_more)
 
 	begin();
 
-	sqlite3 *held = thread_held();
+	sqlite3 *held = control_thread_held();
 
 	for (unsigned i = 0; i < LOOKS_MOST; i++) {
 		if (i == LOOKS_MOST / 2)

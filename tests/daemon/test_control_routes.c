@@ -1,9 +1,11 @@
 #include <check.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/routes.h"
 #include "tests/support/control.h"
 #include "tests/support/document.h"
 
@@ -63,7 +65,77 @@ START_TEST(an_engine_that_comes_while_slots_are_stored_gets_its_answer)
 }
 END_TEST
 
+#define HOSTS 501	/* more than the loop makes a table of */
+
+static char *many_hosts(void)
+{
+	static const char begin[] = "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16'],'proxy':{";
+	char             *text = malloc(sizeof begin + (size_t)HOSTS * 64);
+	char             *end = text;
+
+	ck_assert_ptr_nonnull(text);
+	end += sprintf(end, "%s", begin);
+	for (unsigned i = 0; i < HOSTS; i++)
+		end += sprintf(end, "%s'https://h%u.example':['10.0.0.2:443']", i > 0 ? "," : "", i);
+	sprintf(end, "}}}");
+	return text;
+}
+
+static void table_has_all(int fd, uint64_t netns_cookie)
+{
+	struct routes *routes = routes_open(fd, NULL);
+	char           name[32];
+
+	ck_assert_ptr_nonnull(routes);
+	close(fd);
+	for (unsigned i = 0; i < HOSTS; i++) {
+		struct routes_host host;
+
+		snprintf(name, sizeof name, "h%u.example", i);
+		ck_assert(routes_find(routes, ROUTES_HTTPS, name, &host));
+		ck_assert_uint_eq(host.netns_cookie, netns_cookie);
+	}
+	routes_close(routes);
+}
+
+/* All its slots are stored already, and yet it waits for the thread, with the document it is of. */
+START_TEST(a_large_table_is_made_away_from_the_loop)
+{
+	struct msg msg;
+	char      *document = many_hosts();
+	int        fd;
+
+	control_begin(RARELY_MS);
+	control_network_up(&up, 51820, PUBLIC_1);
+	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_READY, &msg, NULL);
+	free(control_applies(document, &up, 1, &fd));
+	free(document);
+	table_has_all(fd, up.epoch.netns_cookie);
+
+	sqlite3 *held = control_thread_held();
+
+	up.epoch.netns_cookie++;
+	control_engine_reports(1000, 1, &up, 1);
+	ck_assert(!control_comes(control_worker()));
+	free(control_answer(control_ask("GET", "/health", "", "")));
+	sqlite3_close(held);
+	table_has_all(control_worker_obeys(), up.epoch.netns_cookie);
+	for (unsigned i = 0; i < CONTROL_HELD_LEDGERS; i++)
+		control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_LEDGER_DONE, &msg, NULL);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_ROUTED, &msg, NULL);
+	ck_assert_uint_eq(msg.body.routed.seq, 1000);
+
+	/* What is the same does not go out again, but is answered. */
+	control_engine_reports(1001, 1, &up, 1);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_ROUTED, &msg, NULL);
+	ck_assert_uint_eq(msg.body.routed.seq, 1001);
+	ck_assert(!control_comes(control_worker()));
+	control_end(NULL);
+}
+END_TEST
+
 void test_control_routes(TCase *tc)
 {
+	tcase_add_test(tc, a_large_table_is_made_away_from_the_loop);
 	tcase_add_test(tc, an_engine_that_comes_while_slots_are_stored_gets_its_answer);
 }

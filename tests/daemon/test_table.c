@@ -38,8 +38,10 @@ static int build(size_t forwards_count, struct tg_error *err)
 {
 	const struct table_source from = { .model = model, .state = &state, .forwards = forwards,
 					   .forwards_count = forwards_count, .slots = slots, .version = 7 };
-	int                       result = table_build(&from, &table, err);
+	int                       result = table_plan(&from, &table, err);
 
+	if (result == 0)
+		result = table_make(&table, err);
 	if (result == 0) {
 		ck_assert_uint_eq(table.version, 7);
 		routes = routes_open(table.fd, NULL);

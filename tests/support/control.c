@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "base/channel.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/key.h"
 #include "base/log.h"
 #include "daemon/role.h"
@@ -380,6 +382,23 @@ void control_end(const struct snapshot *last)
 		close(worker);
 	if (engine != -1)
 		close(engine);
+}
+
+/* Each ledger waits 2 s for the database: together longer than a test takes. */
+sqlite3 *control_thread_held(void)
+{
+	static const struct msg_reading none;
+	struct tg_part                  part = { &none, sizeof none };
+	struct msg_ledger               ledger = { .count = 1 };
+	struct tg_error                 err;
+	sqlite3                        *held = NULL;
+
+	ck_assert_int_eq(sqlite3_open("traffic.db", &held), SQLITE_OK);
+	sqlite3_busy_timeout(held, PATIENCE_MS);
+	ck_assert_int_eq(sqlite3_exec(held, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (ledger.id = 1; ledger.id <= CONTROL_HELD_LEDGERS; ledger.id++)
+		control_tell(engine, MSG_LEDGER, &ledger, tg_memfd_make("ledger", &part, 1, &err));
+	return held;
 }
 
 int control_ask(const char *method, const char *path, const char *fields, const char *body)

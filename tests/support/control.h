@@ -56,6 +56,11 @@ int control_worker_obeys(void);
  * whom a table comes when `table` is not NULL.  Returns the answer: free() it. */
 char *control_applies(const char *document, struct snapshot_network *networks, size_t count, int *table);
 
+/* Control's thread gets no further until the database is closed: it is to store what came from the engine
+ * before all that the engine sends from here on.  So many MSG_LEDGER_DONE then come first. */
+#define CONTROL_HELD_LEDGERS 8
+struct sqlite3 *control_thread_held(void);
+
 /* Sends a request and returns the descriptor; the answer comes by control_answer(). */
 int control_ask(const char *method, const char *path, const char *fields, const char *body);
 /* Reads until the end of the connection.  free() it. */
