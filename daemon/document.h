@@ -10,7 +10,7 @@
 struct model;
 struct tg_error;
 
-#define DOCUMENT_DIGEST_TEXT 65	/* SHA-256 as hex, with the NUL */
+#define DOCUMENT_DIGEST_TEXT 65	/* half of BLAKE2b-512 (RFC 7693) as hex, with the NUL */
 
 /* One document, immutable once made, counted: held by whoever reads it in the thread. */
 struct document {
