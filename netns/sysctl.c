@@ -52,12 +52,12 @@ static bool of_link(size_t i)
 
 /* Opens one in the namespace that this thread is in.  Half of what this process may open is for other
  * things: then -1 is kept, and `fd` is the caller's to close. */
-static int open_one(struct tenant *tenant, size_t i, int *fd)
+static int open_one(struct tenant *tenant, size_t i, int mode, int *fd)
 {
 	char          name[96];
 	struct rlimit limit;
 
-	*fd = open(hub_path(i, tenant, name), O_RDWR | O_CLOEXEC);
+	*fd = open(hub_path(i, tenant, name), mode | O_CLOEXEC);
 	if (*fd == -1)
 		return -1;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)*fd < limit.rlim_cur / 2)
@@ -108,7 +108,10 @@ static void read_others(struct tenant *tenant, bool link, bool *right)
 	for (size_t i = 0; i < HUB_COUNT; i++) {
 		int fd;
 
-		if (tenant->sysctls[i] != -1 || (of_link(i) && !link) || open_one(tenant, i, &fd) == -1)
+		if (tenant->sysctls[i] != -1 || (of_link(i) && !link))
+			continue;
+		/* A container may have /proc/sys read-only: what is wrong there is still to be seen. */
+		if (open_one(tenant, i, O_RDWR, &fd) == -1 && open_one(tenant, i, O_RDONLY, &fd) == -1)
 			continue;
 		*right &= look_at(i, fd) != 0;
 		close_one(tenant, i, fd);
@@ -140,7 +143,7 @@ static int set_one(struct tenant *tenant, size_t i, struct tg_error *err)
 	if (n != -1)
 		return 0;
 	tg_close_at(&tenant->sysctls[i]);
-	if (open_one(tenant, i, &fd) == -1 && errno == ENOENT)
+	if (open_one(tenant, i, O_RDWR, &fd) == -1 && errno == ENOENT)
 		return 0;
 	if (fd == -1 || pwrite(fd, hub[i].value, bytes, 0) == -1) {
 		tg_fail_sys(err, "cannot set %s", hub_path(i, tenant, name));

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -134,6 +135,22 @@ START_TEST(past_half_of_what_may_be_open_none_is_kept)
 }
 END_TEST
 
+/* As in a container.  A network that cannot be made right must not pass for one that is. */
+START_TEST(what_cannot_be_written_is_read_all_the_same)
+{
+	struct tg_error err;
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount("/proc/sys", "/proc/sys", NULL, MS_BIND, NULL), 0);
+	ck_assert_int_eq(mount("", "/proc/sys", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
+	ck_assert(!is_right());
+	ck_assert_int_eq(sysctl_set(&host, &tenant, &err), -1);
+	ck_assert_int_eq(err.sys, EROFS);
+	ck_assert(!is_right());
+}
+END_TEST
+
 void test_sysctl(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -141,4 +158,5 @@ void test_sysctl(TCase *tc)
 	tcase_add_test(tc, the_files_are_kept_and_closed_with_the_tenant);
 	tcase_add_test(tc, a_file_that_went_is_opened_again);
 	tcase_add_test(tc, past_half_of_what_may_be_open_none_is_kept);
+	tcase_add_test(tc, what_cannot_be_written_is_read_all_the_same);
 }
