@@ -221,6 +221,23 @@ static void drop_range(struct differ *d, struct step **step, const struct tg_cid
 	(*step)->ranges_count++;
 }
 
+/* Whether a peer that stays is to lose a range, to another peer or for good. */
+static bool loses_ranges(const struct differ *d)
+{
+	const struct state *have = d->have;
+
+	for (size_t i = 0; i < have->peers_count; i++) {
+		const struct state_peer *peer = &have->peers[i];
+		const struct model_peer *want = model_find_peer(d->model, d->want, &peer->public_key);
+
+		for (uint32_t r = 0; want != NULL && r < peer->ranges_count; r++)
+			if (!has_cidr(d->model->cidrs + want->ranges_first, want->ranges_count,
+			              &have->ranges[peer->ranges_first + r]))
+				return true;
+	}
+	return false;
+}
+
 /* Ranges of peers that stay, which nobody is to have any more.  What another peer is to have has come
  * over to that one by now. */
 static void diff_surplus_ranges(struct differ *d)
@@ -369,7 +386,8 @@ static void diff_link(struct differ *d)
 		add_step(d, STEP_LINK_MAKE);
 	diff_device(d);
 	diff_peers(d);
-	diff_surplus_ranges(d);
+	if (loses_ranges(d))
+		diff_surplus_ranges(d);
 	diff_surplus_peers(d);
 	if (!have->lo_up)
 		add_step(d, STEP_LO_UP);

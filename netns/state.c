@@ -80,19 +80,26 @@ static int compare_peers(const void *a, const void *b)
 	return memcmp(&first->public_key, &second->public_key, sizeof first->public_key);
 }
 
-static void sort_cidrs(struct tg_cidr *list, size_t count)
+/* Mostly the kernel tells things in the order in which they were set, which is this one. */
+static void sort(void *list, size_t count, size_t size, int (*compare)(const void *a, const void *b))
 {
-	if (count > 1)
-		qsort(list, count, sizeof *list, cidr_compare);
+	const char *at = list;
+
+	for (size_t i = 1; i < count; i++, at += size) {
+		if (compare(at, at + size) > 0) {
+			qsort(list, count, size, compare);
+			return;
+		}
+	}
 }
 
 void state_sort(struct state *state)
 {
-	sort_cidrs(state->addresses, state->addresses_count);
-	sort_cidrs(state->routes, state->routes_count);
-	sort_cidrs(state->foreign, state->foreign_count);
+	sort(state->addresses, state->addresses_count, sizeof *state->addresses, cidr_compare);
+	sort(state->routes, state->routes_count, sizeof *state->routes, cidr_compare);
+	sort(state->foreign, state->foreign_count, sizeof *state->foreign, cidr_compare);
 	for (size_t i = 0; i < state->peers_count; i++)
-		sort_cidrs(state->ranges + state->peers[i].ranges_first, state->peers[i].ranges_count);
-	if (state->peers_count > 1)
-		qsort(state->peers, state->peers_count, sizeof *state->peers, compare_peers);
+		sort(state->ranges + state->peers[i].ranges_first, state->peers[i].ranges_count,
+		     sizeof *state->ranges, cidr_compare);
+	sort(state->peers, state->peers_count, sizeof *state->peers, compare_peers);
 }
