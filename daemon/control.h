@@ -70,6 +70,7 @@ struct control {
 	struct event_base     *base;		/* borrowed */
 	struct channel        *supervisor;
 	struct channel        *engine;		/* NULL while there is none */
+	uint64_t               engines;		/* that have come until now */
 	struct channel        *workers[MSG_WORKERS_MOST];	/* likewise */
 	struct jobs           *jobs;
 	struct store          *store;

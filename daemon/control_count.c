@@ -28,7 +28,7 @@ struct entry {
 	size_t                 readings_count;
 	struct control_reading hosts;		/* owned */
 	uint64_t               ledger_id;
-	struct channel        *engine;		/* whom to answer: compared only */
+	uint64_t               engine;		/* by number: who is to be answered */
 	int                    stored;
 	struct store_outcome   outcome;
 	struct tg_error        err;
@@ -335,7 +335,7 @@ static void on_ledger(void *arg)
 	struct channel             *engine = entry->control->engine;
 
 	count_result(count, entry);
-	if (engine != NULL && engine == entry->engine) {
+	if (engine != NULL && entry->control->engines == entry->engine) {
 		const struct msg_ledger_done body = { .id = entry->ledger_id };
 
 		if (entry->stored == 0)
@@ -373,7 +373,7 @@ void control_count_ledger(struct control_count *count, const struct msg_ledger *
 		goto undo_map;
 	}
 	entry->control = count->control;
-	entry->engine = count->control->engine;
+	entry->engine = count->control->engines;
 	entry->ledger_id = body->id;
 	entry->readings_count = body->count;
 	entry->readings = malloc(bytes);

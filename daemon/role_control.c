@@ -125,6 +125,7 @@ static void control_channel(struct control *control, const struct msg_channel *b
 {
 	if (body->role == MSG_ROLE_ENGINE) {
 		channel_free(control->engine);
+		control->engines++;
 		control->engine = channel_new(control->base, fd, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE,
 		                              on_engine_message, on_engine_closed, control);
 		if (control->engine == NULL)

@@ -302,12 +302,35 @@ START_TEST(an_engine_that_is_gone_does_not_hold_up_the_end)
 }
 END_TEST
 
+/* Each engine numbers its ledgers from the first one on, and among several a channel may well lie where the
+ * one before was. */
+START_TEST(an_engine_is_not_told_that_its_predecessors_ledger_is_stored)
+{
+	control_begin(RARELY_MS);
+	ready_comes();
+	for (int i = 0; i < 10; i++) {
+		control_engine_dies();
+		control_engine_again();
+	}
+
+	sqlite3 *held = control_thread_held();
+
+	control_engine_dies();
+	control_engine_again();
+	control_hears_nothing(control_engine());
+	ck_assert_int_eq(sqlite3_close(held), SQLITE_OK);
+	control_hears_nothing(control_engine());
+	control_end(NULL);
+}
+END_TEST
+
 void test_control_count(TCase *tc)
 {
 	tcase_add_test(tc, the_last_sample_is_taken_at_the_end);
 	tcase_add_test(tc, a_ledger_that_finds_no_room_is_asked_for_again);
 	tcase_add_test(tc, hosts_that_cannot_be_counted_are_not_routed);
 	tcase_add_test(tc, an_engine_that_is_gone_does_not_hold_up_the_end);
+	tcase_add_test(tc, an_engine_is_not_told_that_its_predecessors_ledger_is_stored);
 	tcase_add_test(tc, a_dead_workers_counters_are_committed_and_then_done);
 	tcase_add_test(tc, a_segment_is_not_done_before_the_supervisor_says_that_it_is_dead);
 	tcase_add_test(tc, a_slot_of_a_removed_host_is_given_to_the_next_one);
