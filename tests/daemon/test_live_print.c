@@ -24,6 +24,7 @@ static struct snapshot         live;
 
 static void begin(const char *document)
 {
+	memset(peers, 0, sizeof peers);
 	model = document_read(document, NULL);
 	control_network_up(&networks[0], 51820, PUBLIC_1);
 	networks[0].peers_count = 2;
