@@ -147,7 +147,7 @@ int control_count_go(struct control_count *count, struct tg_error *err);
 /* Takes the descriptor. */
 void control_count_segment(struct control_count *count, const struct msg_segment *body, int fd);
 void control_count_ledger(struct control_count *count, const struct msg_ledger *body, int fd);
-/* `snapshot` NULL: the engine is gone. */
+/* `snapshot` NULL: it cannot be had; `id` 0: nor can any other, the engine is gone. */
 void control_count_snapshot(struct control_count *count, uint64_t id, const struct snapshot *snapshot);
 /* A last sample; `done` is called when it is committed or has failed. */
 void control_count_final(struct control_count *count, void (*done)(struct control *control));
@@ -168,7 +168,8 @@ void control_looks_forget(struct control_looks *looks);
 struct control_api *control_api_new(struct control *control);
 void control_api_free(struct control_api *api);
 void control_api_call(struct api_request *request, const struct api_call *call, void *arg);
-/* What the engine saw, for the look `id`: it may take what is in `snapshot`, and leave it empty. */
+/* What the engine saw, for the look `id` (NULL: it cannot be had): it may take what is in `snapshot`, and
+ * leave it empty. */
 void control_api_snapshot(struct control_api *api, uint64_t id, struct snapshot *snapshot);
 void control_api_engine_gone(struct control_api *api);
 /* Ends what would last for ever. */

@@ -165,7 +165,7 @@ static bool look_waits(const struct look *look)
 
 void control_api_snapshot(struct control_api *api, uint64_t id, struct snapshot *snapshot)
 {
-	struct seen *seen = malloc(sizeof *seen);
+	struct seen *seen = snapshot != NULL ? malloc(sizeof *seen) : NULL;
 
 	if (seen != NULL) {
 		*seen = (struct seen){ .refs = 1, .snapshot = *snapshot };

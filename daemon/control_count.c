@@ -321,7 +321,7 @@ static void count_sample(struct control_count *count)
 void control_count_snapshot(struct control_count *count, uint64_t id, const struct snapshot *snapshot)
 {
 	/* An answer that came too late is not for the sample that waits now. */
-	if (count->look_id == 0 || (snapshot != NULL && count->look_id != id))
+	if (count->look_id == 0 || (id != 0 && count->look_id != id))
 		return;
 	count->look_id = 0;
 	count_store(count, snapshot);

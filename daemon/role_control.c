@@ -38,6 +38,16 @@ static void control_stop(struct control *control)
 	control_count_final(control->count, control_quit);
 }
 
+/* What came cannot be read: who waits for it is told, and the next look goes to the engine. */
+static void control_snapshot_lost(struct control *control, uint64_t id)
+{
+	control_looks_answered(control->looks, id);
+	if (control_look_who(id) == CONTROL_LOOK_COUNT)
+		control_count_snapshot(control->count, id, NULL);
+	else if (control_look_who(id) == CONTROL_LOOK_API)
+		control_api_snapshot(control->api, id, NULL);
+}
+
 static void control_snapshot(struct control *control, uint64_t id, int fd)
 {
 	struct snapshot snapshot;
@@ -45,6 +55,7 @@ static void control_snapshot(struct control *control, uint64_t id, int fd)
 
 	if (snapshot_unpack(fd, &snapshot, &err) == -1) {
 		tg_log(TG_LOG_ERROR, "refused a snapshot of the engine", "reason=\"%s\"", err.text);
+		control_snapshot_lost(control, id);
 		return;
 	}
 	control_looks_answered(control->looks, id);

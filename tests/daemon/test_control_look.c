@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
+#include "base/fd.h"
 #include "tests/support/control.h"
 
 void test_control_look(TCase *tc);
@@ -84,9 +86,37 @@ START_TEST(a_look_that_died_with_the_engine_is_refused)
 }
 END_TEST
 
+/* One answer for which there was no memory was the last: neither clients nor samples had any more. */
+START_TEST(a_look_that_cannot_be_read_is_refused_and_others_follow)
+{
+	static const char    zeros[512];
+	const struct tg_part part = { zeros, sizeof zeros };
+	struct tg_error      err;
+
+	control_begin(RARELY_MS);
+
+	int                       first = control_ask("GET", "/networks", "", "");
+	const struct msg_snapshot bad = { .id = control_hears_look() };
+	int                       second = control_ask("GET", "/networks", "", "");
+
+	control_tell(control_engine(), MSG_SNAPSHOT, &bad, tg_memfd_make("bad", &part, 1, &err));
+
+	char *answer = control_answer(first);
+
+	ck_assert_ptr_nonnull(strstr(answer, " 503 "));
+	free(answer);
+	control_looks(control_hears_look(), NULL);
+	answer = control_answer(second);
+	ck_assert_ptr_nonnull(strstr(answer, " 200 "));
+	free(answer);
+	control_end(NULL);
+}
+END_TEST
+
 void test_control_look(TCase *tc)
 {
 	tcase_add_test(tc, looks_go_to_the_engine_one_at_a_time);
 	tcase_add_test(tc, who_waits_for_the_same_look_shares_it);
 	tcase_add_test(tc, a_look_that_died_with_the_engine_is_refused);
+	tcase_add_test(tc, a_look_that_cannot_be_read_is_refused_and_others_follow);
 }
