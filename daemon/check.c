@@ -19,11 +19,20 @@ static int complain(const char *what, const struct tg_error *err)
 	return 2;
 }
 
+/* What a tenant wrote must not steer the operator's terminal. */
+static void print_plain(const char *text)
+{
+	for (; *text != '\0'; text++)
+		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, stderr);
+}
+
 static void print_faults(const char *path, const char *kind, const struct model_faults *faults)
 {
-	for (size_t i = 0; i < faults->count; i++)
-		fprintf(stderr, "%s: %s%s%s%s\n", path, kind, faults->list[i].path,
-		        faults->list[i].path[0] != '\0' ? ": " : "", faults->list[i].text);
+	for (size_t i = 0; i < faults->count; i++) {
+		fprintf(stderr, "%s: %s", path, kind);
+		print_plain(faults->list[i].path);
+		fprintf(stderr, "%s%s\n", faults->list[i].path[0] != '\0' ? ": " : "", faults->list[i].text);
+	}
 	if (faults->total > faults->count)
 		fprintf(stderr, "%s: and %zu more\n", path, faults->total - faults->count);
 }

@@ -81,6 +81,9 @@ def test_check_validates_options_and_document_and_starts_nothing(daemon, directo
     assert daemon.fails("--check", "--config", good)[0] == 0
     status, text = daemon.fails("--check", "--config", bad)
     assert status == 2 and "/51820/mtu" in text
+    bad.write_text(json.dumps({"51820": {**NETWORK, "\x1b[2J\x7f": 1}}))
+    status, text = daemon.fails("--check", "--config", bad)
+    assert status == 2 and text == f"{bad}: /51820/?[2J?: unknown key\n"
     assert daemon.namespaces() == [] and list(daemon.state.iterdir()) == []
 
 
