@@ -29,6 +29,7 @@ struct state;
 #define ENGINE_ROUNDS_MOST 4	/* of reading and changing one network before it is called failed */
 #define ENGINE_EVENT_MS	   50	/* one change makes several events: look once */
 #define ENGINE_BEHIND_MS   50	/* from the word that what changed is in force to the look at the rest */
+#define ENGINE_BROKER_MOST 256	/* messages that the broker has not answered: a channel's queue has an end */
 #define ENGINE_NSIDS_MOST  (1U << 20)
 #define ENGINE_POLL_MS	   5	/* while a wireguard-go starts */
 #define ENGINE_PORTS	   65536
@@ -119,6 +120,7 @@ struct engine {
 	uint32_t                repaired;
 	uint32_t                broker_waits;
 	bool                    broker_cleared;	/* of what others told it */
+	uint32_t                greet_at;	/* the next port that a new broker is told of; ENGINE_PORTS: none */
 	uint64_t                ledger_id;
 	uint64_t                seq;	/* of the last MSG_NETWORKS */
 	uint64_t                check_at_ms;
@@ -143,6 +145,9 @@ void engine_suspect_all(struct engine *e);
 bool engine_enlist(struct engine *e);
 /* The broker did not take the network with that cookie: it is told again with the next round. */
 void engine_broker_refused(struct engine *e, uint64_t cookie);
+/* A new broker knows nothing: from `greet_at` on it gets every namespace that the old one had, as many at a
+ * time as it takes.  Called again when it has answered. */
+void engine_broker_greet(struct engine *e);
 
 /* engine_reconcile.c: begins a new round with the desired document, and goes on with the one under way.
  * `hasty`: what the document did not change is looked at behind. */

@@ -1,6 +1,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+#include "base/channel.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
@@ -123,4 +124,21 @@ void engine_broker_refused(struct engine *e, uint64_t cookie)
 	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n))
 		if (n->broker_cookie == cookie)
 			n->broker_cookie = 0;
+}
+
+void engine_broker_greet(struct engine *e)
+{
+	for (struct engine_network *n = engine_next(e, e->greet_at); n != NULL; n = engine_after(n)) {
+		struct msg_netns add = { .netns_cookie = n->broker_cookie };
+
+		if (e->broker_waits >= ENGINE_BROKER_MOST)
+			return;
+		e->greet_at = n->tenant.port + 1U;
+		if (n->broker_cookie != n->tenant.cookie)
+			n->broker_cookie = 0;
+		else if (n->broker_cookie != 0 &&
+		         channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
+			e->broker_waits++;
+	}
+	e->greet_at = ENGINE_PORTS;
 }

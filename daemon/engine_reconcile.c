@@ -325,14 +325,18 @@ static void clear_broker(struct engine *e)
 	e->broker_cleared = true;
 }
 
-static void tell_broker(struct engine *e)
+/* As much as the broker takes at a time.  false: the rest waits for its answers. */
+static bool tell_some(struct engine *e)
 {
-	for (struct engine_network *n = engine_next(e, 1); n != NULL && e->broker != NULL;
+	for (struct engine_network *n = engine_next(e, e->at); n != NULL && e->broker != NULL;
 	     n = engine_after(n)) {
 		uint64_t         now = n->wanted ? n->tenant.cookie : 0;
 		struct msg_netns add = { .netns_cookie = now };
 		struct msg_netns gone = { .netns_cookie = n->broker_cookie };
 
+		if (e->broker_waits >= ENGINE_BROKER_MOST)
+			return false;
+		e->at = n->tenant.port + 1U;
 		if (now == n->broker_cookie)
 			continue;
 		if (gone.netns_cookie != 0 &&
@@ -344,8 +348,7 @@ static void tell_broker(struct engine *e)
 		e->announce = true;
 	}
 	clear_broker(e);
-	enter(e, ENGINE_BROKER);
-	engine_schedule(e, 0);
+	return true;
 }
 
 static void work_some(struct engine *e, uint64_t until_ms)
@@ -364,7 +367,8 @@ static void work_some(struct engine *e, uint64_t until_ms)
 		}
 		if (n == NULL) {
 			e->rekeying = false;
-			tell_broker(e);
+			enter(e, ENGINE_BROKER);
+			engine_schedule(e, 0);
 			return;
 		}
 		if (e->plan_port == 0)
@@ -387,7 +391,7 @@ static void finish(struct engine *e)
 
 static void after_broker(struct engine *e)
 {
-	if (e->broker_waits > 0 && e->broker != NULL)
+	if ((!tell_some(e) || e->broker_waits > 0) && e->broker != NULL)
 		return;	/* goes on with MSG_NETNS_DONE, or a new broker */
 	e->broker_waits = 0;
 	if (!engine_has_removals(e)) {

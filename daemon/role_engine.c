@@ -115,8 +115,10 @@ static void on_broker(struct channel *channel, const struct msg *msg, int *fds, 
 	}
 	if (e->broker_waits > 0)
 		e->broker_waits--;
-	if (e->broker_waits == 0)
-		engine_schedule(e, 0);
+	if (e->broker_waits > 0)
+		return;
+	engine_broker_greet(e);
+	engine_schedule(e, 0);
 }
 
 static void on_control_closed(struct channel *channel, void *arg)
@@ -141,27 +143,6 @@ static void on_broker_closed(struct channel *channel, void *arg)
 	engine_schedule(e, 0);
 }
 
-/* A new broker knows nothing: it gets every namespace that the old one had.  An old one may know what a
- * former engine told it. */
-static void greet_broker(struct engine *e)
-{
-	e->broker_waits = 0;
-	e->broker_cleared = false;
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
-		if (n->broker_cookie == 0)
-			continue;
-		if (n->broker_cookie != n->tenant.cookie) {
-			n->broker_cookie = 0;
-			continue;
-		}
-
-		struct msg_netns add = { .netns_cookie = n->broker_cookie };
-
-		if (channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
-			e->broker_waits++;
-	}
-}
-
 static void on_channel(struct engine *e, const struct msg *msg, int *fd)
 {
 	if (msg->body.channel.role == MSG_ROLE_CONTROL) {
@@ -178,7 +159,11 @@ static void on_channel(struct engine *e, const struct msg *msg, int *fd)
 		                        on_broker_closed, e);
 		if (e->broker == NULL)
 			tg_die("out of memory for a channel");
-		greet_broker(e);
+		/* An old one may know what a former engine told it. */
+		e->broker_cleared = false;
+		e->broker_waits = 0;
+		e->greet_at = 1;
+		engine_broker_greet(e);
 	}
 }
 
