@@ -120,7 +120,7 @@ struct engine {
 	uint32_t                repaired;
 	uint32_t                broker_waits;
 	bool                    broker_cleared;	/* of what others told it */
-	uint32_t                greet_at;	/* the next port that a new broker is told of; ENGINE_PORTS: none */
+	uint32_t                greet_at;	/* the next port that a new broker is told of */
 	uint64_t                ledger_id;
 	uint64_t                seq;	/* of the last MSG_NETWORKS */
 	uint64_t                check_at_ms;

@@ -380,7 +380,7 @@ static unsigned broker_answers(int broker)
 {
 	unsigned count = 0;
 
-	for (event_base_loop(e.base, EVLOOP_NONBLOCK); comes(broker); event_base_loop(e.base, EVLOOP_NONBLOCK)) {
+	for (; comes(broker); event_base_loop(e.base, EVLOOP_NONBLOCK)) {
 		struct msg msg;
 		int        fds[MSG_FDS_MOST];
 		int        given = channel_wait(broker, MSG_ROLE_BROKER, MSG_ROLE_ENGINE, &msg, fds, NULL);
