@@ -129,15 +129,15 @@ void engine_broker_refused(struct engine *e, uint64_t cookie)
 void engine_broker_greet(struct engine *e)
 {
 	for (struct engine_network *n = engine_next(e, e->greet_at); n != NULL; n = engine_after(n)) {
-		struct msg_netns add = { .netns_cookie = n->broker_cookie };
+		bool             has = n->wanted || n->broker_cookie == n->tenant.cookie;
+		struct msg_netns add = { .netns_cookie = has ? n->tenant.cookie : 0 };
 
 		if (e->broker_waits >= ENGINE_BROKER_MOST)
 			return;
 		e->greet_at = n->tenant.port + 1U;
-		if (n->broker_cookie != n->tenant.cookie)
-			n->broker_cookie = 0;
-		else if (n->broker_cookie != 0 &&
-		         channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
+		n->broker_cookie = add.netns_cookie;
+		if (n->broker_cookie != 0 &&
+		    channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
 			e->broker_waits++;
 	}
 	e->greet_at = ENGINE_PORTS;

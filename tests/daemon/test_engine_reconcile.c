@@ -372,6 +372,27 @@ START_TEST(a_broker_that_refused_a_network_is_told_again)
 }
 END_TEST
 
+/* An apply does not wait for a broker that is not there. */
+START_TEST(a_network_that_was_made_without_a_broker_is_told_to_the_next)
+{
+	int ends[2];
+
+	desire(DOCUMENT(""));
+	network->tenant.cookie = 99;
+	network->tenant.ns = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	e.broker = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_BROKER, NULL, NULL, NULL);
+	e.greet_at = 1;
+	engine_broker_greet(&e);
+	hears(ends[1], MSG_NETNS_ADD, 99);
+	ck_assert_uint_eq(network->broker_cookie, 99);
+	engine_broker_greet(&e);
+	ck_assert(!comes(ends[1]));
+	channel_free(e.broker);
+	close(ends[1]);
+}
+END_TEST
+
 #define MANY (CHANNEL_QUEUE_MOST + 1000)
 
 /* Reads what is on its way to the broker, and answers it: never more than so many messages.  Returns how
@@ -446,4 +467,5 @@ void test_engine_reconcile(TCase *tc)
 	tcase_add_test(tc, a_broker_forgets_what_it_was_not_told_by_this_engine);
 	tcase_add_test(tc, a_broker_that_refused_a_network_is_told_again);
 	tcase_add_test(tc, a_broker_is_told_no_more_than_it_takes);
+	tcase_add_test(tc, a_network_that_was_made_without_a_broker_is_told_to_the_next);
 }
