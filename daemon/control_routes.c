@@ -298,6 +298,8 @@ static void making_put(struct control_routes *routes)
 {
 	static const struct timeval wait = { .tv_sec = MAKE_RETRY_MS / 1000 };
 
+	/* It may be due for a table before this one. */
+	evtimer_del(routes->retry);
 	if (jobs_put(routes->control->jobs, run_making, on_making, routes->making) == -1)
 		evtimer_add(routes->retry, &wait);
 }

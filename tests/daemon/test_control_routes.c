@@ -1,10 +1,13 @@
 #include <check.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "proxy/routes.h"
 #include "tests/support/control.h"
 #include "tests/support/document.h"
@@ -134,8 +137,71 @@ START_TEST(a_large_table_is_made_away_from_the_loop)
 }
 END_TEST
 
+/* The engine reports while control has room for one descriptor, that of the report: none for a table. */
+static void report_without_room(const struct msg_networks *body, const struct snapshot *state)
+{
+	struct tg_error err;
+	struct rlimit   all, few;
+	int             low = snapshot_pack(state, &err);
+	int             fd = fcntl(low, F_DUPFD_CLOEXEC, 200);
+
+	ck_assert_int_ne(fd, -1);
+	close(low);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &all), 0);
+	few = (struct rlimit){ .rlim_cur = (rlim_t)low + 1, .rlim_max = all.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	control_tell(control_engine(), MSG_NETWORKS, body, fd);
+	/* By the second time the loop has been to the engine's channel. */
+	control_passes(0);
+	control_passes(0);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &all), 0);
+}
+
+/* A table could not be made and was to be tried again; the next one, in the thread's hands by then, was given
+ * to it a second time, and freed twice. */
+START_TEST(a_table_is_made_once_though_one_before_it_failed)
+{
+	const struct snapshot state = { .networks = &up, .networks_count = 1 };
+	struct msg_networks   body = { .seq = 1000, .complete = 1 };
+	struct msg            msg;
+	int                   fd;
+
+	control_begin(RARELY_MS);
+	control_network_up(&up, 51820, PUBLIC_1);
+	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_READY, &msg, NULL);
+	free(control_applies(HOST("a.example.com"), &up, 1, &fd));
+	close(fd);
+	up.epoch.netns_cookie++;
+	report_without_room(&body, &state);
+
+	char *document = document_text(HOST("b.example.com"));
+	int   client = control_ask("POST", "/apply", "", document);
+
+	free(document);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
+
+	sqlite3 *held = database_held();
+
+	control_engine_reports(1001, msg.body.desired.generation, &up, 1);
+	ck_assert(!control_comes(control_worker()));
+	control_passes(1000);
+	sqlite3_close(held);
+	close(control_worker_obeys());
+	do
+		control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_ROUTED, &msg, NULL);
+	while (msg.body.routed.seq != 1001);
+
+	char *answer = control_answer(client);
+
+	ck_assert_ptr_nonnull(strstr(answer, " 200 "));
+	free(answer);
+	control_end(NULL);
+}
+END_TEST
+
 void test_control_routes(TCase *tc)
 {
 	tcase_add_test(tc, a_large_table_is_made_away_from_the_loop);
+	tcase_add_test(tc, a_table_is_made_once_though_one_before_it_failed);
 	tcase_add_test(tc, an_engine_that_comes_while_slots_are_stored_gets_its_answer);
 }
