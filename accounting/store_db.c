@@ -30,9 +30,10 @@ static const char schema[] =
 	/* The reading from which the next one counts (epoch NULL: none), and the time of the last record. */
 	"CREATE TABLE counters (id INTEGER PRIMARY KEY, epoch BLOB, rx INTEGER NOT NULL, tx INTEGER NOT NULL,"
 	" last INTEGER NOT NULL) STRICT;"
-	/* The same of the interface that the peer was counted on before. */
-	"CREATE TABLE earlier (id INTEGER PRIMARY KEY, epoch BLOB NOT NULL, rx INTEGER NOT NULL,"
-	" tx INTEGER NOT NULL) STRICT;"
+	/* The same of the interfaces that the peer was counted on before, the last of them with the highest
+	 * rowid. */
+	"CREATE TABLE earlier (id INTEGER NOT NULL, epoch BLOB NOT NULL, rx INTEGER NOT NULL,"
+	" tx INTEGER NOT NULL, PRIMARY KEY (id, epoch)) STRICT;"
 	"CREATE TABLE slots (slot INTEGER PRIMARY KEY, id INTEGER NOT NULL) STRICT;"
 	"CREATE INDEX slots_by_id ON slots (id);"
 	"CREATE TABLE segments (segment INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
@@ -71,6 +72,8 @@ static const char *const sqls[STORE_SQLS] = {
 	                           " ON CONFLICT (id) DO UPDATE SET last = max(last, excluded.last)",
 	[STORE_SQL_EARLIER_FIND] = "SELECT rx, tx FROM earlier WHERE id = ? AND epoch = ?",
 	[STORE_SQL_EARLIER_SET] = "INSERT OR REPLACE INTO earlier (id, rx, tx, epoch) VALUES (?, ?, ?, ?)",
+	[STORE_SQL_EARLIER_PRUNE] = "DELETE FROM earlier WHERE id = ?1 AND rowid NOT IN"
+	                            " (SELECT rowid FROM earlier WHERE id = ?1 ORDER BY rowid DESC LIMIT ?2)",
 	[STORE_SQL_EARLIER_FORGET] = "DELETE FROM earlier WHERE id = ?",
 	[STORE_SQL_SLOT_FIND] = "SELECT id FROM slots WHERE slot = ?",
 	[STORE_SQL_SLOT_SET] = "INSERT INTO slots (slot, id) VALUES (?, ?)"

@@ -30,6 +30,7 @@
 #define STORE_ABSENT_MS	  ((uint64_t)STORE_DAY_S * 1000)
 /* For so long an open answer keeps its records from being deleted. */
 #define STORE_PIN_MS	  ((uint64_t)600 * 1000)
+#define STORE_EARLIER_MOST 8	/* interfaces of a peer that are remembered beside the last one */
 #define STORE_SEGMENTS_REMEMBERED 4096	/* names of finished ones, should a late reading come */
 
 enum store_kind { STORE_PEER, STORE_HOST };
@@ -50,6 +51,7 @@ enum store_sql {
 	STORE_SQL_COUNTER_LAST,
 	STORE_SQL_EARLIER_FIND,
 	STORE_SQL_EARLIER_SET,
+	STORE_SQL_EARLIER_PRUNE,
 	STORE_SQL_EARLIER_FORGET,
 	STORE_SQL_SLOT_FIND,
 	STORE_SQL_SLOT_SET,

@@ -127,6 +127,7 @@ int store_series_turn(struct store *store, struct store_baseline *baseline, cons
 	sqlite3_stmt *find = store_db_sql(store, STORE_SQL_EARLIER_FIND);
 	sqlite3_stmt *set = store_db_sql(store, STORE_SQL_EARLIER_SET);
 	const int64_t left[] = { baseline->id, baseline->rx, baseline->tx };
+	const int64_t most[] = { baseline->id, STORE_EARLIER_MOST };
 	int64_t       taken[2] = { 0, 0 };
 
 	sqlite3_bind_int64(find, 1, baseline->id);
@@ -141,11 +142,13 @@ int store_series_turn(struct store *store, struct store_baseline *baseline, cons
 		taken[1] = sqlite3_column_int64(find, 1);
 		store_db_reset(store, STORE_SQL_EARLIER_FIND);
 	}
-	/* An interface to come has no counters: the one before it may be heard of again. */
+	/* An interface to come has no counters: those before it may be heard of again. */
 	if (!epoch_none(&baseline->epoch)) {
 		store_db_bind(store, STORE_SQL_EARLIER_SET, 1, left, 3);
 		sqlite3_bind_blob(set, 4, &baseline->epoch, EPOCH_BYTES, SQLITE_STATIC);
-		if (store_db_run(store, STORE_SQL_EARLIER_SET, err) == -1)
+		store_db_bind(store, STORE_SQL_EARLIER_PRUNE, 1, most, 2);
+		if (store_db_run(store, STORE_SQL_EARLIER_SET, err) == -1 ||
+		    store_db_run(store, STORE_SQL_EARLIER_PRUNE, err) == -1)
 			return -1;
 	}
 	if (found == 0)

@@ -33,7 +33,7 @@ int store_series_enter(struct store *store, const struct store_name *name, struc
 int store_series_set_baseline(struct store *store, const struct store_baseline *baseline, int64_t last,
                               struct tg_error *err);
 /* A reading of another interface, `to`, than the baseline's: keeps the baseline for when that one is heard
- * of again.  1: `to` is the one before, and the baseline is its now; 0: it is new, the baseline as it was. */
+ * of again.  1: `to` was before, and the baseline is its now; 0: it is new, the baseline as it was. */
 int store_series_turn(struct store *store, struct store_baseline *baseline, const struct msg_epoch *to,
                       struct tg_error *err);
 /* A peer was named by a reading: it is there. */

@@ -105,6 +105,23 @@ START_TEST(an_interface_that_is_heard_of_again_goes_on_from_where_it_was)
 }
 END_TEST
 
+/* Removals that wait for something are read again with each document that comes between. */
+START_TEST(a_network_that_moves_on_and_on_counts_no_interface_twice)
+{
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_open(&f);
+	commit_one(&f, T0, baseline_of(1, 1, 0, 0, 0));
+	for (uint32_t i = 1; i <= 4; i++)
+		commit_one(&f, T0 + i, reading_of(1, 1, i, 100 * i, 0));
+	for (uint32_t i = 1; i <= 4; i++)
+		commit_one(&f, T0 + 10 + i, reading_of(1, 1, i, 100 * i + 1, 0));
+	expect_device(&f, T0 + 20, 1, 1, 100 + 200 + 300 + 400 + 4, NULL);
+	fixture_clear(&f);
+}
+END_TEST
+
 START_TEST(a_peer_that_is_added_again_begins_at_its_new_baseline_also_on_an_earlier_interface)
 {
 	struct fixture f;
@@ -707,6 +724,7 @@ void test_store(TCase *tc)
 	tcase_add_test(tc, a_baseline_of_an_interface_to_come_counts_all_of_it);
 	tcase_add_test(tc, a_counter_that_began_anew_counts_from_zero);
 	tcase_add_test(tc, an_interface_that_is_heard_of_again_goes_on_from_where_it_was);
+	tcase_add_test(tc, a_network_that_moves_on_and_on_counts_no_interface_twice);
 	tcase_add_test(tc, a_peer_that_is_added_again_begins_at_its_new_baseline_also_on_an_earlier_interface);
 	tcase_add_test(tc, both_directions_begin_anew_when_one_does);
 	tcase_add_test(tc, nothing_new_writes_no_record_and_takes_no_label);

@@ -357,6 +357,21 @@ START_TEST(saturated_records_do_not_stop_the_sums)
 }
 END_TEST
 
+/* What was counted on them longer ago is counted anew when it is heard of again. */
+START_TEST(no_more_than_some_interfaces_of_a_peer_are_remembered)
+{
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_open(&f);
+	commit_one(&f, T0, baseline_of(1, 1, 1, 0, 0));
+	for (uint32_t i = 1; i <= 2 * STORE_EARLIER_MOST; i++)
+		commit_one(&f, T0 + i, reading_of(1, 1, i, 1, 1));
+	ck_assert_int_eq(count_of(&f, "SELECT count(*) FROM earlier"), STORE_EARLIER_MOST);
+	fixture_clear(&f);
+}
+END_TEST
+
 void test_store_sweep(TCase *tc)
 {
 	tcase_add_test(tc, records_are_kept_for_retention_at_least_and_then_go);
@@ -369,4 +384,5 @@ void test_store_sweep(TCase *tc)
 	tcase_add_test(tc, ids_of_who_is_gone_are_used_again_and_those_of_idle_peers_are_not);
 	tcase_add_test(tc, an_open_answer_keeps_its_records_but_not_for_ever);
 	tcase_add_test(tc, saturated_records_do_not_stop_the_sums);
+	tcase_add_test(tc, no_more_than_some_interfaces_of_a_peer_are_remembered);
 }
