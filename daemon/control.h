@@ -44,7 +44,6 @@ static inline enum control_look control_look_who(uint64_t id)
 	return (enum control_look)(id & 3);
 }
 
-/* The content of a file between its message and MSG_GO: only then did all come. */
 #define CONTROL_CONNECTED_S 180	/* without a handshake: not connected any more */
 
 static inline bool control_peer_connected(const struct snapshot_peer *peer, int64_t now_unix_s)
@@ -52,6 +51,7 @@ static inline bool control_peer_connected(const struct snapshot_peer *peer, int6
 	return peer->handshake_unix_s > 0 && now_unix_s - peer->handshake_unix_s < CONTROL_CONNECTED_S;
 }
 
+/* The content of a file between its message and MSG_GO: only then did all come. */
 struct control_file {
 	char  *text;
 	size_t bytes;
