@@ -67,8 +67,8 @@ int store_segments(struct store *store, const char *const *names, size_t count, 
  *
  * Counters: what is new is the difference from the baseline, or the reading itself when it is less (a
  * counter that began anew) or of another epoch.  The baselines of some epochs before are remembered, so that
- * a reading which is of one again, or comes twice, counts nothing twice.  A segment's counters begin at 0; one
- * that is done is not counted again.  Values saturate at 2^63 - 1. */
+ * a reading which is of one again, or comes twice, counts nothing twice.  A segment's counters begin at 0;
+ * one that is done is not counted again.  Values saturate at 2^63 - 1. */
 int store_commit(struct store *store, int64_t now_unix_ms, const struct store_batch *batch,
                  struct store_outcome *outcome, struct tg_error *err);
 /* Deletes some of what retention no longer keeps, at most `most` records, and makes due sums of hours
