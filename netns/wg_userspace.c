@@ -325,7 +325,8 @@ static int userspace_read(const struct netns_host *host, struct tenant *tenant, 
 		return 0;
 	}
 	if (fd == -1) {
-		*err = why;
+		if (err != NULL)
+			*err = why;
 		return -1;
 	}
 	if (to->link == STATE_LINK_NONE) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -15,6 +16,7 @@
 #include "base/model.h"
 #include "netns/differ.h"
 #include "netns/namespace.h"
+#include "netns/state.h"
 #include "netns/userspace.h"
 
 void test_wg_userspace(TCase *tc);
@@ -115,10 +117,22 @@ START_TEST(one_that_does_nothing_is_given_up_when_its_time_is_over)
 }
 END_TEST
 
+/* As the engine reads counters: it asks for no reason. */
+START_TEST(one_that_cannot_be_reached_is_not_read)
+{
+	const struct rlimit none = { 0, 0 };
+	struct state        state = { .exists = true, .link = STATE_LINK_OURS };
+
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(wireguard_userspace.read(&host, &tenant, &state, NULL), -1);
+}
+END_TEST
+
 void test_wg_userspace(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, one_that_ends_at_its_start_is_not_waited_for);
 	tcase_add_test(tc, that_no_inotify_instance_is_left_is_said);
 	tcase_add_test(tc, one_that_does_nothing_is_given_up_when_its_time_is_over);
+	tcase_add_test(tc, one_that_cannot_be_reached_is_not_read);
 }
