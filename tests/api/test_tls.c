@@ -126,7 +126,7 @@ static const char *ask(const char *request, const struct identity *identity, int
 {
 	static char answer[4096];
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-	uint64_t end = tg_clock_ms() + 5000;
+	uint64_t end = tg_clock_ms() + 60000;
 	size_t have = 0;
 	SSL *ssl;
 	int result;
