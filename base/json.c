@@ -413,6 +413,29 @@ struct cJSON *json_parse(const char *text, size_t bytes, struct tg_error *err)
 	return tree;
 }
 
+void json_quote(const char *text, json_put_fn *put, void *to)
+{
+	put(to, "\"", 1);
+	for (;;) {
+		char   escape[8];
+		size_t plain = 0;
+
+		while ((unsigned char)text[plain] >= 0x20 && text[plain] != '"' && text[plain] != '\\')
+			plain++;
+		put(to, text, plain);
+		text += plain;
+		if (*text == '\0')
+			break;
+		if (*text == '"' || *text == '\\')
+			snprintf(escape, sizeof escape, "\\%c", *text);
+		else
+			snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)*text);
+		put(to, escape, strlen(escape));
+		text++;
+	}
+	put(to, "\"", 1);
+}
+
 int json_add_u64(struct cJSON *object, const char *name, uint64_t value)
 {
 	char text[24];

@@ -27,6 +27,10 @@ int json_scan_members(const char *text, size_t bytes, json_member_fn *member, vo
                       struct tg_error *err);
 /* json_scan(), then cJSON.  The caller deletes it (cJSON_Delete); NULL when refused. */
 struct cJSON *json_parse(const char *text, size_t bytes, struct tg_error *err);
+/* Takes the next bytes of what is printed. */
+typedef void json_put_fn(void *to, const char *bytes, size_t count);
+/* Prints `text`, which is UTF-8, as a string of JSON with its quotes: piece by piece, to `put`. */
+void json_quote(const char *text, json_put_fn *put, void *to);
 /* Appends a 64-bit counter: a cJSON number is a double.  -1: out of memory. */
 int json_add_u64(struct cJSON *object, const char *name, uint64_t value);
 

@@ -1,5 +1,6 @@
 /* A model as JSON: one network, peer and host after the other in their order, every default written
  * out, so that equal models have equal texts. */
+#include "base/json.h"
 #include "base/model_build.h"
 
 #include <assert.h>
@@ -67,25 +68,14 @@ static void text_format(struct text *t, const char *format, ...)
 	text_add(t, line, (size_t)len);
 }
 
+static void text_piece(void *to, const char *bytes, size_t count)
+{
+	text_add(to, bytes, count);
+}
+
 static void print_quoted(struct text *t, const char *what)
 {
-	text_put(t, "\"");
-	for (;;) {
-		size_t plain = 0;
-
-		while ((unsigned char)what[plain] >= 0x20 && what[plain] != '"' && what[plain] != '\\')
-			plain++;
-		text_add(t, what, plain);
-		what += plain;
-		if (*what == '\0')
-			break;
-		if (*what == '"' || *what == '\\')
-			text_format(t, "\\%c", *what);
-		else
-			text_format(t, "\\u%04x", (unsigned char)*what);
-		what++;
-	}
-	text_put(t, "\"");
+	json_quote(what, text_piece, t);
 }
 
 static void print_cidrs(struct text *t, const struct tg_cidr *cidrs, uint32_t count)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/model.h"
 #include "base/snapshot.h"
 #include "daemon/control.h"
@@ -50,25 +51,14 @@ static void put_format(struct printing *p, const char *format, ...)
 }
 
 /* Names and reasons hold what others wrote. */
+static void put_piece(void *to, const char *bytes, size_t count)
+{
+	put_bytes(to, bytes, count);
+}
+
 static void put_quoted(struct printing *p, const char *text)
 {
-	put(p, "\"");
-	for (;;) {
-		size_t plain = 0;
-
-		while ((unsigned char)text[plain] >= 0x20 && text[plain] != '"' && text[plain] != '\\')
-			plain++;
-		put_bytes(p, text, plain);
-		text += plain;
-		if (*text == '\0')
-			break;
-		if (*text == '"' || *text == '\\')
-			put_format(p, "\\%c", *text);
-		else
-			put_format(p, "\\u%04x", (unsigned char)*text);
-		text++;
-	}
-	put(p, "\"");
+	json_quote(text, put_piece, p);
 }
 
 static void put_ranges(struct printing *p, const struct tg_cidr *ranges, uint32_t count)

@@ -315,8 +315,26 @@ START_TEST(counters_keep_all_their_digits)
 }
 END_TEST
 
+static void collect(void *to, const char *bytes, size_t count)
+{
+	strncat(to, bytes, count);
+}
+
+START_TEST(a_string_is_quoted)
+{
+	char text[64] = "";
+
+	json_quote("a\"b\\c\n\x01\x7f\xc3\xa9", collect, text);
+	ck_assert_str_eq(text, "\"a\\\"b\\\\c\\u000a\\u0001\x7f\xc3\xa9\"");
+	text[0] = '\0';
+	json_quote("", collect, text);
+	ck_assert_str_eq(text, "\"\"");
+}
+END_TEST
+
 void test_json(TCase *tc)
 {
+	tcase_add_test(tc, a_string_is_quoted);
 	tcase_add_test(tc, json_is_taken);
 	tcase_add_test(tc, what_is_no_json_is_refused);
 	tcase_add_test(tc, an_escaped_nul_is_refused);
