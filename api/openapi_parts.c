@@ -48,7 +48,8 @@ const struct openapi_schema openapi_schemas[] = {
 		FIELD("max_connections", INTEGER_OR_NULL) ","
 		FIELD("redirect_to_https", BOOLEAN) ","
 		FIELD("host_header", STRING_OR_NULL)) },
-	{ "Report", OBJECT("\"generation\",\"dry_run\",\"networks\",\"peers\",\"hosts\",\"changes\",\"warnings\"",
+	{ "Report", OBJECT(
+		"\"generation\",\"dry_run\",\"networks\",\"peers\",\"hosts\",\"changes\",\"warnings\"",
 		FIELD("generation", INTEGER) ","
 		FIELD("dry_run", BOOLEAN) ","
 		FIELD("duration_ms", NUMBER) ","
@@ -106,7 +107,8 @@ const struct openapi_schema openapi_schemas[] = {
 		FIELD("traffic", REF("Bytes")) ","
 		FIELD("devices", MAP(REF("Series"))) ","
 		FIELD("hosts", MAP(REF("Series")))) },
-	{ "Traffic", OBJECT("\"ledger\",\"start_time\",\"stop_time\",\"oldest_time\",\"traffic\",\"networks\"",
+	{ "Traffic", OBJECT(
+		"\"ledger\",\"start_time\",\"stop_time\",\"oldest_time\",\"traffic\",\"networks\"",
 		FIELD("ledger", STRING) ","
 		FIELD("start_time", INTEGER) ","
 		FIELD("stop_time", INTEGER) ","

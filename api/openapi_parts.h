@@ -32,7 +32,8 @@
 #define OPENAPI_OK(schema) \
 	"\"200\":{\"description\":\"OK\"," OPENAPI_JSON(schema) "},"
 #define OPENAPI_TAGGED(status, schema) \
-	"\"" status "\":{\"description\":\"OK\"," OPENAPI_HEADER("ETag", OPENAPI_STRING) "," OPENAPI_JSON(schema) "},"
+	"\"" status "\":{\"description\":\"OK\"," OPENAPI_HEADER("ETag", OPENAPI_STRING) "," \
+	OPENAPI_JSON(schema) "},"
 #define OPENAPI_INCOMPLETE \
 	"\"500\":{\"description\":\"Active, but some networks are not up\"," OPENAPI_JSON("Report") "},"
 #define OPENAPI_NOT_FOUND "\"404\":" OPENAPI_ERROR_REF ","
@@ -42,14 +43,15 @@
 #define OPENAPI_RESPONSE(schema)        "{" OPENAPI_OK(schema) OPENAPI_OTHERS "}"
 #define OPENAPI_FOUND_RESPONSES(schema) "{" OPENAPI_OK(schema) OPENAPI_NOT_FOUND OPENAPI_OTHERS "}"
 #define OPENAPI_TEXT_RESPONSE(type) \
-	"{\"200\":{\"description\":\"OK\"," OPENAPI_CONTENT(OPENAPI_TYPED(type, OPENAPI_STRING)) "}," OPENAPI_OTHERS "}"
+	"{\"200\":{\"description\":\"OK\"," OPENAPI_CONTENT(OPENAPI_TYPED(type, OPENAPI_STRING)) "}," \
+	OPENAPI_OTHERS "}"
 #define OPENAPI_CONFIG_RESPONSES \
 	"{" OPENAPI_TAGGED("200", "Document") "\"304\":{\"description\":\"Not modified\"}," OPENAPI_OTHERS "}"
 #define OPENAPI_REPORT_RESPONSES \
 	"{" OPENAPI_TAGGED("200", "Report") OPENAPI_INCOMPLETE OPENAPI_OTHERS "}"
 #define OPENAPI_PUT_RESPONSES \
-	"{" OPENAPI_TAGGED("200", "Report") OPENAPI_TAGGED("201", "Report") OPENAPI_INCOMPLETE OPENAPI_NOT_FOUND \
-	OPENAPI_OTHERS "}"
+	"{" OPENAPI_TAGGED("200", "Report") OPENAPI_TAGGED("201", "Report") OPENAPI_INCOMPLETE \
+	OPENAPI_NOT_FOUND OPENAPI_OTHERS "}"
 #define OPENAPI_DELETE_RESPONSES \
 	"{" OPENAPI_TAGGED("200", "Report") OPENAPI_INCOMPLETE OPENAPI_NOT_FOUND OPENAPI_OTHERS "}"
 #define OPENAPI_HEALTH_RESPONSES \

@@ -224,7 +224,8 @@ struct channel *channel_new(struct event_base *base, int fd, enum msg_role self,
 	channel->last = &channel->first;
 	channel->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, channel);
 	channel->writable = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, channel);
-	if (channel->readable == NULL || channel->writable == NULL || event_add(channel->readable, NULL) == -1)
+	if (channel->readable == NULL || channel->writable == NULL ||
+	    event_add(channel->readable, NULL) == -1)
 		goto undo_all;
 	return channel;
 

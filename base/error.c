@@ -9,7 +9,8 @@
 #include "base/log.h"
 
 static void __attribute__((format(printf, 5, 0)))
-fail_with(struct tg_error *err, enum tg_code code, int sys, const char *where, const char *format, va_list args)
+fail_with(struct tg_error *err, enum tg_code code, int sys, const char *where, const char *format,
+          va_list args)
 {
 	if (err == NULL)
 		return;

@@ -73,7 +73,7 @@ bool msg_allowed(const struct msg *msg, size_t bytes, size_t fds, enum msg_role 
 {
 	if (bytes < HEADER_BYTES || msg->type >= MSG_TYPES || msg->zero != 0)
 		return false;
-	return bytes == HEADER_BYTES + table[msg->type].body_bytes && (table[msg->type].from & 1U << from) != 0 &&
-	       (table[msg->type].to & 1U << to) != 0 && fds >= table[msg->type].fds_least &&
-	       fds <= table[msg->type].fds_most;
+	return bytes == HEADER_BYTES + table[msg->type].body_bytes &&
+	       (table[msg->type].from & 1U << from) != 0 && (table[msg->type].to & 1U << to) != 0 &&
+	       fds >= table[msg->type].fds_least && fds <= table[msg->type].fds_most;
 }

@@ -76,7 +76,7 @@ struct msg_start {
 	uint32_t log_level;	/* enum tg_log_level */
 	uint32_t wireguard;	/* enum msg_wireguard */
 	uint32_t source_connections;	/* for this process; 0: no limit */
-	uint32_t again;		/* bool: an earlier life of this role was ready; a bad file stops nothing now */
+	uint32_t again;	/* bool: an earlier life of this role was ready; a bad file stops nothing now */
 	uint64_t sample_interval_ms;
 	uint64_t retention_s;
 	uint64_t rollup_retention_s;

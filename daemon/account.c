@@ -52,7 +52,8 @@ int account_find(struct account *to, const char *name, const char *state_dir, st
 	if (entry == NULL) {
 		if (find_unnamed(to, state_dir, err) == -1)
 			return -1;
-		tg_log(TG_LOG_WARN, "there is no user " STANDARD_NAME ": control runs as a uid without a name", "uid=%u",
+		tg_log(TG_LOG_WARN,
+		       "there is no user " STANDARD_NAME ": control runs as a uid without a name", "uid=%u",
 		       to->uid);
 		return 0;
 	}

@@ -259,7 +259,8 @@ static const char *health_fault(const struct control *control)
 {
 	if (control->engine == NULL)
 		return "the engine is down";
-	/* Of the others we know first: an apply is answered while their word to the supervisor is on its way. */
+	/* Of the others we know first: an apply is answered while their word to the supervisor is on its
+	 * way. */
 	if (control->down.processes[MSG_ROLE_BROKER] > 0)
 		return "the broker is down";
 	for (uint32_t i = 0; i < control->role->start.workers; i++)
@@ -294,8 +295,8 @@ static void call_health(struct control *control, struct api_request *request, co
 static void call_metrics(struct control *control, struct api_request *request)
 {
 	size_t             bytes = 0;
-	TG_AUTO_FREE char *text = control_metrics_text(control->metrics, control, health_fault(control) == NULL,
-	                                               &bytes);
+	TG_AUTO_FREE char *text =
+	        control_metrics_text(control->metrics, control, health_fault(control) == NULL, &bytes);
 
 	if (text == NULL)
 		api_reply_error(request, API_NOT_READY, "out of memory", NULL);

@@ -233,7 +233,8 @@ static void apply_report(struct control_apply *apply, const struct snapshot *sta
 	TG_AUTO_FREE char    *error = NULL;
 	TG_AUTO_FREE char    *text = NULL;
 
-	snprintf(message, sizeof message, "%zu network%s can't be brought up", failed, failed == 1 ? "" : "s");
+	snprintf(message, sizeof message, "%zu network%s can't be brought up", failed,
+	         failed == 1 ? "" : "s");
 	if (failed > 0)
 		error = api_error_print(API_APPLY_INCOMPLETE, message, NULL);
 	report.error = error;
@@ -377,7 +378,8 @@ static void on_read(void *arg)
 	switch (a->edit.result) {
 	case CONTROL_EDIT_OK:
 		if (a->edit.faults.count > 0)
-			apply_refuse(apply, API_CONFIG_INVALID, "the document claims the operator's own hosts");
+			apply_refuse(apply, API_CONFIG_INVALID,
+			             "the document claims the operator's own hosts");
 		else if (a->edit.dry_run)
 			apply_report(apply, NULL);
 		else
@@ -446,7 +448,9 @@ void control_apply_call(struct control_apply *apply, struct api_request *request
 	/* One is being done, the others wait. */
 	if (apply->count > APPLIES_WAITING_MOST || apply->control->stopping) {
 		api_reply_error(request, API_NOT_READY,
-		                apply->control->stopping ? "the daemon stops" : "too many applies are waiting", NULL);
+		                apply->control->stopping ? "the daemon stops"
+		                                         : "too many applies are waiting",
+		                NULL);
 		return;
 	}
 	a = calloc(1, sizeof *a);

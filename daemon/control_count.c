@@ -185,11 +185,12 @@ static int entry_hosts(struct entry *entry, const struct control_count *count)
 static void run_store(void *arg)
 {
 	struct entry            *entry = arg;
-	const struct store_batch batch = { .readings = entry->readings, .readings_count = entry->readings_count,
-					   .hosts = entry->hosts.hosts,
-					   .hosts_count = entry->hosts.hosts_count,
-					   .segments_done = entry->hosts.done,
-					   .segments_done_count = entry->hosts.done_count };
+	const struct store_batch batch = { .readings = entry->readings,
+		                           .readings_count = entry->readings_count,
+		                           .hosts = entry->hosts.hosts,
+		                           .hosts_count = entry->hosts.hosts_count,
+		                           .segments_done = entry->hosts.done,
+		                           .segments_done_count = entry->hosts.done_count };
 
 	entry->stored = store_commit(entry->control->store, tg_clock_unix_ms(), &batch, &entry->outcome,
 	                             &entry->err);
@@ -284,8 +285,8 @@ static void count_store(struct control_count *count, const struct snapshot *snap
 	if (entry == NULL)
 		goto undo_entry;
 	entry->control = count->control;
-	/* A worker that an earlier daemon left behind obeys no table of ours: while it drains, no slot that it
-	 * may count in can stand for another host. */
+	/* A worker that an earlier daemon left behind obeys no table of ours: while it drains, no slot that
+	 * it may count in can stand for another host. */
 	if (!control_segments_adopted(count->segments))
 		slots_reading(control_routes_slots(count->control->routes));
 	if (entry_hosts(entry, count) == -1 || (snapshot != NULL && entry_peers(entry, snapshot) == -1))

@@ -114,8 +114,8 @@ void control_edit_run(struct control_edit *edit)
 	const struct model *before = edit->before->model;
 
 	if (edit->action == API_CONFIG_PATCH)
-		edit->result = result_of(model_patch(before, edit->body, edit->body_bytes, &model, &edit->faults,
-		                                     &edit->warnings));
+		edit->result = result_of(model_patch(before, edit->body, edit->body_bytes, &model,
+		                                     &edit->faults, &edit->warnings));
 	else if (edit->action == API_CONFIG_APPLY)
 		edit->result = result_of(model_parse_next(before, edit->body, edit->body_bytes, &model,
 		                                          &edit->faults, &edit->warnings));

@@ -222,9 +222,8 @@ static void emit(struct control_events *events, const char *type, cJSON *data)
 	char    *event = NULL;
 
 	cJSON_Delete(data);
-	if (text != NULL &&
-	    asprintf(&event, "id: %08" PRIx32 "-%" PRIu64 "\nevent: %s\ndata: %s\n\n", events->life, number, type,
-	             text) == -1)
+	if (text != NULL && asprintf(&event, "id: %08" PRIx32 "-%" PRIu64 "\nevent: %s\ndata: %s\n\n",
+	                             events->life, number, type, text) == -1)
 		event = NULL;
 	free(text);
 	free(*place);
@@ -437,7 +436,8 @@ static void reader_reset(struct reader *reader)
 	const struct control_events *events = reader->events;
 	char                         text[128];
 
-	snprintf(text, sizeof text, "id: %08" PRIx32 "-%" PRIu64 "\nevent: reset\ndata: {\"time\":%" PRId64 "}\n\n",
+	snprintf(text, sizeof text,
+	         "id: %08" PRIx32 "-%" PRIu64 "\nevent: reset\ndata: {\"time\":%" PRId64 "}\n\n",
 	         events->life, events->next - 1, tg_clock_unix_ms() / 1000);
 	reader_say(reader, text);
 }

@@ -46,7 +46,8 @@ uint64_t control_looks_ask(struct control_looks *looks, enum control_look who, b
 
 	struct msg_look *look = &looks->waiting[looks->count++];
 
-	*look = (struct msg_look){ .id = control_look_id(++looks->number, who), .ranges = ranges, .port = port };
+	*look = (struct msg_look){ .id = control_look_id(++looks->number, who),
+	                           .ranges = ranges, .port = port };
 
 	uint64_t id = look->id;
 

@@ -103,7 +103,8 @@ void control_metrics_snapshot(struct control_metrics *metrics, const struct snap
 	struct network *network, *next;
 
 	for (size_t i = 0; i < snapshot->networks_count; i++)
-		network_look(metrics, &snapshot->networks[i], &snapshot->peers[snapshot->networks[i].peers_first]);
+		network_look(metrics, &snapshot->networks[i],
+		             &snapshot->peers[snapshot->networks[i].peers_first]);
 	HASH_ITER (hh, metrics->networks, network, next) {
 		if (snapshot_find(snapshot, network->port) != NULL)
 			continue;
@@ -210,7 +211,8 @@ char *control_metrics_text(struct control_metrics *metrics, const struct control
 	one(to, "hosts", "gauge", model->hosts_count,
 	    "Proxied hosts in the active document, each scheme by itself.");
 	one(to, "workers", "gauge", control->role->start.workers, "Proxy processes that should run.");
-	one(to, "repairs_total", "counter", metrics->repaired, "Networks in which what others broke was mended.");
+	one(to, "repairs_total", "counter", metrics->repaired,
+	    "Networks in which what others broke was mended.");
 	one(to, "samples_total", "counter", metrics->samples, "Samples of the byte counters.");
 	one(to, "samples_failed_total", "counter", metrics->failed, "Samples that could not be stored.");
 	put_networks(to, metrics, model, "network_peers_connected", "gauge",

@@ -76,7 +76,8 @@ void control_segments_add(struct control_segments *segments, const struct msg_se
 			segments->list[i].live = fresh.live;
 			return;
 		}
-	if (segments->count == SEGMENTS_MOST || fstat(fd, &st) == -1 || st.st_size < (off_t)MSG_SEGMENT_BYTES) {
+	if (segments->count == SEGMENTS_MOST || fstat(fd, &st) == -1 ||
+	    st.st_size < (off_t)MSG_SEGMENT_BYTES) {
 		tg_log(TG_LOG_ERROR, "cannot take up a worker's counters", "segment=%s", fresh.name);
 		return;
 	}
@@ -126,7 +127,8 @@ static void segment_read(const struct mapped *segment, const char *name, uint32_
 
 		if (now.rx == 0 && now.tx == 0 && now.connections == 0)
 			continue;
-		to->hosts[to->hosts_count++] = (struct store_host){ .segment = name, .slot = slot, .count = now };
+		to->hosts[to->hosts_count++] =
+		        (struct store_host){ .segment = name, .slot = slot, .count = now };
 	}
 }
 

@@ -120,8 +120,8 @@ static void on_opened(void *arg)
 	switch (a->result) {
 	case TRAFFIC_OK:
 		api_stream_begin(a->request, types[a->query.format],
-		                 a->query.format == TRAFFIC_JSON ? -1 : traffic_stop_time(a->traffic), on_more,
-		                 on_gone, a);
+		                 a->query.format == TRAFFIC_JSON ? -1 : traffic_stop_time(a->traffic),
+		                 on_more, on_gone, a);
 		on_more(a->request, a);
 		return;
 	case TRAFFIC_CONFLICT:
@@ -146,7 +146,8 @@ static enum api_error network_read(const struct control *control, const char *te
 	unsigned long               port;
 
 	to->has_network = true;
-	if (tg_key_read(text, strlen(text), &to->network) || tg_key_read_url(text, strlen(text), &to->network))
+	if (tg_key_read(text, strlen(text), &to->network) ||
+	    tg_key_read_url(text, strlen(text), &to->network))
 		return API_ERRORS;
 	errno = 0;
 	port = strtoul(text, &end, 10);

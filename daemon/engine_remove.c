@@ -45,7 +45,8 @@ static bool is_there(struct engine *e, struct engine_network *n)
 {
 	struct state    state;
 	struct tg_error err;
-	bool            there = apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) == 0 && state.exists;
+	bool            there =
+		apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) == 0 && state.exists;
 
 	if (there && !n->keyed && state.device) {
 		n->public_key = state.public_key;

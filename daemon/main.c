@@ -61,7 +61,8 @@ static int serve(const struct options *options)
 	/* What our parent left open is no business of the roles; `--config /dev/fd/63` still is ours. */
 	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	if (options->wireguard == MSG_WIREGUARD_USERSPACE && !has_tun()) {
-		tg_fail_at(&err, TG_CODE_SYSTEM, "--wireguard", "userspace needs /dev/net/tun, which cannot be opened");
+		tg_fail_at(&err, TG_CODE_SYSTEM, "--wireguard",
+		           "userspace needs /dev/net/tun, which cannot be opened");
 		return complain(&err, EXIT_USAGE);
 	}
 	return supervisor_run(options);

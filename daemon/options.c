@@ -75,20 +75,22 @@ static const struct rule rules[] = {
 	  .help = "a host name of the operator's own (a list)" },
 	{ "workers", "TOLLGATE_WORKERS", "N", NULL, KIND_COUNT, AT(workers), .least = 1,
 	  .most = MSG_WORKERS_MOST, .help = "proxy processes; default: one for each CPU" },
-	{ "wireguard", "TOLLGATE_WIREGUARD", "KIND", "auto", KIND_CHOICE, AT(wireguard), .choices = wireguards,
-	  .help = "auto, kernel or userspace" },
+	{ "wireguard", "TOLLGATE_WIREGUARD", "KIND", "auto", KIND_CHOICE, AT(wireguard),
+	  .choices = wireguards, .help = "auto, kernel or userspace" },
 	{ "netns-prefix", "TOLLGATE_NETNS_PREFIX", "P", "network-", KIND_PREFIX, AT(netns_prefix),
 	  .help = "namespaces are named P and the listen port" },
 	{ "sample-interval", "TOLLGATE_SAMPLE_INTERVAL", "T", "60s", KIND_DURATION, AT(sample_interval_ms),
 	  .least = 100, .most = HOUR_MS, .help = "how often byte counters are recorded" },
 	{ "retention", "TOLLGATE_RETENTION", "T", "7d", KIND_DURATION, AT(retention_ms), .least = 1000,
 	  .most = 36500 * DAY_MS, .help = "how long traffic records are kept at least" },
-	{ "rollup-retention", "TOLLGATE_ROLLUP_RETENTION", "T", "400d", KIND_DURATION, AT(rollup_retention_ms),
-	  .least = 1000, .most = 36500 * DAY_MS, .help = "how long daily sums are kept" },
+	{ "rollup-retention", "TOLLGATE_ROLLUP_RETENTION", "T", "400d", KIND_DURATION,
+	  AT(rollup_retention_ms), .least = 1000, .most = 36500 * DAY_MS,
+	  .help = "how long daily sums are kept" },
 	{ "trust-proxy", "TOLLGATE_TRUST_PROXY", "CIDR", NULL, KIND_LATER,
 	  .help = "clients whose PROXY header is believed (a list)" },
 	{ "source-connections", "TOLLGATE_SOURCE_CONNECTIONS", "N", "512", KIND_COUNT, AT(source_connections),
-	  .least = 0, .most = UINT32_MAX, .help = "connections of one client address at a time; 0: no limit" },
+	  .least = 0, .most = UINT32_MAX,
+	  .help = "connections of one client address at a time; 0: no limit" },
 	{ "drain-timeout", "TOLLGATE_DRAIN_TIMEOUT", "T", "30s", KIND_DURATION, AT(drain_timeout_ms),
 	  .least = 0, .most = DAY_MS, .help = "how long old connections may last after SIGTERM" },
 	{ "access-log", "TOLLGATE_ACCESS_LOG", "FILE", NULL, KIND_LATER,
@@ -180,7 +182,8 @@ static int set_from_environment(struct options *to, const struct rule *rule, con
 		size_t len = strcspn(text, ",");
 
 		if (len >= sizeof one)
-			return tg_fail_at(err, TG_CODE_INVALID, rule->variable, "\"%.40s…\" is too long", text);
+			return tg_fail_at(err, TG_CODE_INVALID, rule->variable, "\"%.40s…\" is too long",
+			                  text);
 		memcpy(one, text, len);
 		one[len] = '\0';
 		if (set_named(to, rule, "", rule->variable, one, err) == -1)
@@ -257,7 +260,8 @@ static int check_together(const struct options *o, struct tg_error *err)
 		return tg_fail_at(err, TG_CODE_INVALID, "--api", "needs --token-file or TOLLGATE_TOKEN");
 	if ((o->api_cert == NULL) != (o->api_key == NULL))
 		return tg_fail_at(err, TG_CODE_INVALID, o->api_cert == NULL ? "--api-key" : "--api-cert",
-		                  "is of no use without %s", o->api_cert == NULL ? "--api-cert" : "--api-key");
+		                  "is of no use without %s",
+		                  o->api_cert == NULL ? "--api-cert" : "--api-key");
 	if (o->api_client_ca != NULL && o->api_cert == NULL)
 		return tg_fail_at(err, TG_CODE_INVALID, "--api-client-ca", "is of no use without --api-cert");
 	if (o->api.at.family != 0 && !is_loopback(&o->api.at) && o->api_cert == NULL && !o->api_insecure)
@@ -296,7 +300,8 @@ int options_read(struct options *to, int argc, char **argv, struct tg_error *err
 
 	for (size_t i = 0; i < RULES; i++) {
 		const char *text = rules[i].variable == NULL || given[i] ? NULL : getenv(rules[i].variable);
-		bool        wanted = text != NULL && *text != '\0' && !(rules[i].flag == NULL && token_settled);
+		bool        wanted = text != NULL && *text != '\0' &&
+		                     !(rules[i].flag == NULL && token_settled);
 
 		if (wanted && set_from_environment(to, &rules[i], text, err) == -1)
 			return -1;
@@ -318,9 +323,11 @@ void options_print_help(void)
 		else
 			snprintf(left, sizeof left, "(%s)", rule->variable);
 		printf("  %-26s %s%s%s%s%s\n", left, rule->help, rule->initial != NULL ? "; default: " : "",
-		       rule->initial != NULL ? rule->initial : "", rule->kind == KIND_LATER ? " (not in this version)" : "",
+		       rule->initial != NULL ? rule->initial : "",
+		       rule->kind == KIND_LATER ? " (not in this version)" : "",
 		       rule->flag == NULL ? " (variable only)" : "");
 	}
-	puts("\nVariables: the flag in capitals, TOLLGATE_ before it, _ for -.  Times: 100ms, 60s, 5m, 24h, 7d.\n"
+	puts("\nVariables: the flag in capitals, TOLLGATE_ before it, _ for -.  "
+	     "Times: 100ms, 60s, 5m, 24h, 7d.\n"
 	     "See tollgated(8).");
 }

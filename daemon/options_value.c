@@ -57,7 +57,8 @@ int options_value_duration(uint64_t *to_ms, const char *text, uint64_t least_ms,
 			continue;
 		if (__builtin_mul_overflow(number, units[i].ms, &ms) || ms < least_ms || ms > most_ms)
 			return tg_fail(err, TG_CODE_INVALID, "%.40s is not from %llu%s to %llu%s", text,
-			               (unsigned long long)low, low_suffix, (unsigned long long)high, high_suffix);
+			               (unsigned long long)low, low_suffix, (unsigned long long)high,
+			               high_suffix);
 		*to_ms = ms;
 		return 0;
 	}
@@ -104,8 +105,8 @@ int options_value_forward(struct options *to, const char *text, struct tg_error 
 	bool                https = strncmp(text, "https://", 8) == 0;
 
 	if (equals == NULL || (!https && strncmp(text, "http://", 7) != 0))
-		return tg_fail(err, TG_CODE_INVALID, "\"%.60s\" is not http://HOST=IP:PORT or https://HOST=IP:PORT",
-		               text);
+		return tg_fail(err, TG_CODE_INVALID,
+		               "\"%.60s\" is not http://HOST=IP:PORT or https://HOST=IP:PORT", text);
 	if (to->forwards_count == MSG_FORWARDS_MOST)
 		return tg_fail(err, TG_CODE_LIMIT, "is given more than %d times", MSG_FORWARDS_MOST);
 
@@ -119,7 +120,8 @@ int options_value_forward(struct options *to, const char *text, struct tg_error 
 	if (!tg_endpoint_read(equals + 1, &forward->upstream))
 		return tg_fail(err, TG_CODE_INVALID, "\"%.60s\" is not IP:PORT or [IPv6]:PORT", equals + 1);
 	for (size_t i = 0; i < to->forwards_count; i++)
-		if (to->forwards[i].https == forward->https && strcmp(to->forwards[i].host, forward->host) == 0)
+		if (to->forwards[i].https == forward->https &&
+		    strcmp(to->forwards[i].host, forward->host) == 0)
 			return tg_fail(err, TG_CODE_INVALID, "names %s twice", forward->host);
 	to->forwards_count++;
 	return 0;
@@ -135,7 +137,8 @@ int options_value_prefix(const char **to, const char *text, struct tg_error *err
 		               MSG_PREFIX_MOST - 1);
 	if (strspn(text, allowed) != len || text[0] == '.' || text[0] == '-')
 		return tg_fail(err, TG_CODE_INVALID,
-		               "\"%.40s\" may hold letters, digits, - _ . and begin with neither - nor .", text);
+		               "\"%.40s\" may hold letters, digits, - _ . and begin with neither - nor .",
+		               text);
 	*to = text;
 	return 0;
 }

@@ -75,7 +75,8 @@ static void control_snapshot(struct control *control, uint64_t id, int fd)
 	snapshot_clear(&snapshot);
 }
 
-static void on_engine_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+static void on_engine_message(struct channel *channel, const struct msg *msg, int *fds, size_t count,
+                              void *arg)
 {
 	struct control *control = arg;
 
@@ -109,7 +110,8 @@ static struct control_worker_end {
 	uint32_t        index;
 } worker_ends[MSG_WORKERS_MOST];
 
-static void on_worker_message(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
+static void on_worker_message(struct channel *channel, const struct msg *msg, int *fds, size_t count,
+                              void *arg)
 {
 	const struct control_worker_end *end = arg;
 
@@ -152,8 +154,9 @@ static void control_channel(struct control *control, const struct msg_channel *b
 
 		*end = (struct control_worker_end){ control, body->index };
 		channel_free(control->workers[body->index]);
-		control->workers[body->index] = channel_new(control->base, fd, MSG_ROLE_CONTROL, MSG_ROLE_WORKER,
-		                                            on_worker_message, on_worker_closed, end);
+		control->workers[body->index] =
+		        channel_new(control->base, fd, MSG_ROLE_CONTROL, MSG_ROLE_WORKER, on_worker_message,
+		                    on_worker_closed, end);
 		if (control->workers[body->index] == NULL)
 			tg_die("out of memory");
 		control_routes_worker(control->routes, body->index);
@@ -236,7 +239,8 @@ static bool starts(const struct control *control)
  * certificate the API would be plain. */
 static void file_refuse(const struct control *control, uint32_t kind, const char *reason)
 {
-	tg_log(TG_LOG_ERROR, "refused the content of a file", "option=%s reason=\"%s\"", files[kind].option, reason);
+	tg_log(TG_LOG_ERROR, "refused the content of a file", "option=%s reason=\"%s\"", files[kind].option,
+	       reason);
 	if (starts(control) || (!control->ready && kind == MSG_FILE_API_CERT))
 		exit(ROLE_REFUSED);
 }
@@ -271,7 +275,8 @@ static void control_tls(struct control *control)
 
 	if (cert->text == NULL || key->text == NULL)
 		return;
-	if (api_tls(control->http, cert->text, cert->bytes, key->text, key->bytes, ca->text, ca->bytes, &err) == -1)
+	if (api_tls(control->http, cert->text, cert->bytes, key->text, key->bytes, ca->text, ca->bytes,
+	            &err) == -1)
 		file_refuse(control, MSG_FILE_API_CERT, err.text);
 	for (size_t i = 0; i < CONTROL_PEMS; i++)
 		file_forget(&control->pem[i]);
@@ -330,7 +335,8 @@ static void control_go(struct control *control)
 	if (first && control->engine != NULL)
 		control_apply_engine(control->apply);
 	if (control->config.text != NULL)
-		control_apply_config(control->apply, control->config.text, control->config.bytes, starts(control));
+		control_apply_config(control->apply, control->config.text, control->config.bytes,
+		                     starts(control));
 	file_forget(&control->config);
 	control_apply_go(control->apply);
 }
@@ -348,7 +354,8 @@ static void on_supervisor_message(struct channel *channel, const struct msg *msg
 		control_listen(control, msg->body.listening.kind, tg_take_fd(&fds[0]));
 	else if (msg->type == MSG_FILE)
 		on_file(control, msg->body.file.kind, fds[0]);
-	else if (msg->type == MSG_FORWARD && control_routes_forward(control->routes, &msg->body.forward) == -1)
+	else if (msg->type == MSG_FORWARD &&
+	         control_routes_forward(control->routes, &msg->body.forward) == -1)
 		tg_die("too many --forward");
 	else if (msg->type == MSG_SEGMENT)
 		control_count_segment(control->count, &msg->body.segment, tg_take_fd(&fds[0]));
@@ -447,8 +454,9 @@ int role_control(struct role *role)
 	control.base = role->base;
 	umask(0077);
 	control_open(&control);
-	control.supervisor = channel_new(role->base, role->supervisor_fd, MSG_ROLE_CONTROL, MSG_ROLE_SUPERVISOR,
-	                                 on_supervisor_message, on_supervisor_closed, &control);
+	control.supervisor =
+	        channel_new(role->base, role->supervisor_fd, MSG_ROLE_CONTROL, MSG_ROLE_SUPERVISOR,
+	                    on_supervisor_message, on_supervisor_closed, &control);
 	if (control.supervisor == NULL)
 		tg_die("out of memory");
 	event_base_dispatch(role->base);

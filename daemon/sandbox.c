@@ -29,8 +29,9 @@ bool sandbox_is_relaxed(void)
 bool sandbox_has_rights(struct tg_error *err)
 {
 	static const unsigned needed[] = {
-		CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_BROADCAST, CAP_SETUID,	   CAP_SETGID, CAP_SETPCAP,
-		CAP_CHOWN,     CAP_FOWNER,    CAP_SYS_CHROOT,	 CAP_DAC_OVERRIDE, CAP_KILL,   CAP_NET_BIND_SERVICE,
+		CAP_NET_ADMIN,  CAP_SYS_ADMIN,    CAP_NET_BROADCAST, CAP_SETUID,
+		CAP_SETGID,     CAP_SETPCAP,      CAP_CHOWN,         CAP_FOWNER,
+		CAP_SYS_CHROOT, CAP_DAC_OVERRIDE, CAP_KILL,          CAP_NET_BIND_SERVICE,
 	};
 
 	if (geteuid() != 0) {
@@ -41,7 +42,8 @@ bool sandbox_has_rights(struct tg_error *err)
 	for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
 		if (capng_have_capability(CAPNG_EFFECTIVE, needed[i]))
 			continue;
-		tg_fail(err, TG_CODE_INVALID, "root lacks the capability %s here", capng_capability_to_name(needed[i]));
+		tg_fail(err, TG_CODE_INVALID, "root lacks the capability %s here",
+		        capng_capability_to_name(needed[i]));
 		return false;
 	}
 	return true;

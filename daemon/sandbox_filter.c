@@ -18,21 +18,21 @@
 /* What every event loop needs.  mmap, mprotect, clone, ioctl, socketpair and prlimit64 are allowed with
  * conditions, in add_conditional(). */
 static const int common_calls[] = {
-	SCMP_SYS(accept4),	SCMP_SYS(brk),		  SCMP_SYS(clock_gettime),   SCMP_SYS(clock_nanosleep),
-	SCMP_SYS(close),	SCMP_SYS(dup),		  SCMP_SYS(epoll_create1),   SCMP_SYS(epoll_ctl),
-	SCMP_SYS(epoll_pwait),	SCMP_SYS(epoll_wait),	  SCMP_SYS(eventfd2),	     SCMP_SYS(exit),
-	SCMP_SYS(exit_group),	SCMP_SYS(fcntl),	  SCMP_SYS(fstat),	     SCMP_SYS(futex),
-	SCMP_SYS(getegid),	SCMP_SYS(geteuid),	  SCMP_SYS(getgid),	     SCMP_SYS(getpeername),
-	SCMP_SYS(getpid),	SCMP_SYS(getrandom),	  SCMP_SYS(getsockname),     SCMP_SYS(getsockopt),
-	SCMP_SYS(gettid),	SCMP_SYS(gettimeofday),	  SCMP_SYS(getuid),	     SCMP_SYS(lseek),
-	SCMP_SYS(madvise),	SCMP_SYS(mremap),	  SCMP_SYS(munmap),	     SCMP_SYS(nanosleep),
-	SCMP_SYS(newfstatat),	SCMP_SYS(pipe2),	  SCMP_SYS(poll),	     SCMP_SYS(ppoll),
-	SCMP_SYS(pread64),	SCMP_SYS(read),		  SCMP_SYS(readv),	     SCMP_SYS(recvfrom),
-	SCMP_SYS(recvmsg),	SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction),   SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_yield),  SCMP_SYS(sendmsg),
-	SCMP_SYS(sendto),	SCMP_SYS(setsockopt),	  SCMP_SYS(shutdown),	     SCMP_SYS(sigaltstack),
-	SCMP_SYS(sysinfo),	SCMP_SYS(tgkill),	  SCMP_SYS(time),	     SCMP_SYS(timerfd_create),
-	SCMP_SYS(timerfd_settime), SCMP_SYS(uname),	  SCMP_SYS(write),	     SCMP_SYS(writev),
+	SCMP_SYS(accept4),	SCMP_SYS(brk),		  SCMP_SYS(clock_gettime),  SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(close),	SCMP_SYS(dup),		  SCMP_SYS(epoll_create1),  SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_pwait),	SCMP_SYS(epoll_wait),	  SCMP_SYS(eventfd2),	    SCMP_SYS(exit),
+	SCMP_SYS(exit_group),	SCMP_SYS(fcntl),	  SCMP_SYS(fstat),	    SCMP_SYS(futex),
+	SCMP_SYS(getegid),	SCMP_SYS(geteuid),	  SCMP_SYS(getgid),	    SCMP_SYS(getpeername),
+	SCMP_SYS(getpid),	SCMP_SYS(getrandom),	  SCMP_SYS(getsockname),    SCMP_SYS(getsockopt),
+	SCMP_SYS(gettid),	SCMP_SYS(gettimeofday),	  SCMP_SYS(getuid),	    SCMP_SYS(lseek),
+	SCMP_SYS(madvise),	SCMP_SYS(mremap),	  SCMP_SYS(munmap),	    SCMP_SYS(nanosleep),
+	SCMP_SYS(newfstatat),	SCMP_SYS(pipe2),	  SCMP_SYS(poll),	    SCMP_SYS(ppoll),
+	SCMP_SYS(pread64),	SCMP_SYS(read),		  SCMP_SYS(readv),	    SCMP_SYS(recvfrom),
+	SCMP_SYS(recvmsg),	SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_yield), SCMP_SYS(sendmsg),
+	SCMP_SYS(sendto),	SCMP_SYS(setsockopt),	  SCMP_SYS(shutdown),	    SCMP_SYS(sigaltstack),
+	SCMP_SYS(sysinfo),	SCMP_SYS(tgkill),	  SCMP_SYS(time),	    SCMP_SYS(timerfd_create),
+	SCMP_SYS(timerfd_settime), SCMP_SYS(uname),	  SCMP_SYS(write),	    SCMP_SYS(writev),
 };
 
 static const int worker_calls[] = {
@@ -41,16 +41,16 @@ static const int worker_calls[] = {
 
 /* SQLite, the document on disk, one thread, memory files for documents and routes. */
 static const int control_calls[] = {
-	SCMP_SYS(access),     SCMP_SYS(faccessat),	 SCMP_SYS(faccessat2),	SCMP_SYS(fallocate),
-	SCMP_SYS(fchmod),     SCMP_SYS(fdatasync),	 SCMP_SYS(flock),	SCMP_SYS(fstatfs),
-	SCMP_SYS(fsync),      SCMP_SYS(ftruncate),	 SCMP_SYS(getcwd),	SCMP_SYS(getdents64),
-	SCMP_SYS(getppid),    SCMP_SYS(link),		 SCMP_SYS(listen),	SCMP_SYS(lstat),
-	SCMP_SYS(memfd_create), SCMP_SYS(mkdir),	 SCMP_SYS(mkdirat),	SCMP_SYS(open),
-	SCMP_SYS(openat),     SCMP_SYS(pwrite64),	 SCMP_SYS(pwritev),	SCMP_SYS(preadv),
-	SCMP_SYS(readlink),   SCMP_SYS(readlinkat),	 SCMP_SYS(rename),	SCMP_SYS(renameat),
-	SCMP_SYS(renameat2),  SCMP_SYS(rseq),		 SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler),
-	SCMP_SYS(set_robust_list), SCMP_SYS(stat),	 SCMP_SYS(statx),	SCMP_SYS(sync_file_range),
-	SCMP_SYS(umask),      SCMP_SYS(unlink),		 SCMP_SYS(unlinkat),	SCMP_SYS(utimensat),
+	SCMP_SYS(access),     SCMP_SYS(faccessat),     SCMP_SYS(faccessat2),   SCMP_SYS(fallocate),
+	SCMP_SYS(fchmod),     SCMP_SYS(fdatasync),     SCMP_SYS(flock),        SCMP_SYS(fstatfs),
+	SCMP_SYS(fsync),      SCMP_SYS(ftruncate),     SCMP_SYS(getcwd),       SCMP_SYS(getdents64),
+	SCMP_SYS(getppid),    SCMP_SYS(link),          SCMP_SYS(listen),       SCMP_SYS(lstat),
+	SCMP_SYS(memfd_create), SCMP_SYS(mkdir),       SCMP_SYS(mkdirat),      SCMP_SYS(open),
+	SCMP_SYS(openat),     SCMP_SYS(pwrite64),      SCMP_SYS(pwritev),      SCMP_SYS(preadv),
+	SCMP_SYS(readlink),   SCMP_SYS(readlinkat),    SCMP_SYS(rename),       SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),  SCMP_SYS(rseq),          SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler),
+	SCMP_SYS(set_robust_list), SCMP_SYS(stat),     SCMP_SYS(statx),        SCMP_SYS(sync_file_range),
+	SCMP_SYS(umask),      SCMP_SYS(unlink),        SCMP_SYS(unlinkat),     SCMP_SYS(utimensat),
 };
 
 /* Of all that is forbidden, the little that even a relaxed filter forbids. */

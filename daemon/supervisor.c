@@ -92,8 +92,8 @@ static void on_ready(struct process *p)
 {
 	p->ready = p->ever_ready = true;
 	p->ready_at_ms = tg_clock_ms();
-	tg_log(TG_LOG_DEBUG, "a process is ready", "process=%s index=%u pid=%d", msg_role_name(p->role), p->index,
-	       (int)p->pid);
+	tg_log(TG_LOG_DEBUG, "a process is ready", "process=%s index=%u pid=%d", msg_role_name(p->role),
+	       p->index, (int)p->pid);
 	tell_state(p->supervisor);
 }
 
@@ -106,8 +106,8 @@ static void kill_stuck(struct supervisor *s, uint32_t index)
 
 	if (p->pid == 0)
 		return;
-	tg_log(TG_LOG_WARN, "killed a worker that did not follow a change of routes", "index=%u pid=%d", index,
-	       (int)p->pid);
+	tg_log(TG_LOG_WARN, "killed a worker that did not follow a change of routes", "index=%u pid=%d",
+	       index, (int)p->pid);
 	kill(p->pid, SIGKILL);
 }
 
@@ -163,13 +163,15 @@ static void log_death(const struct process *p, int status)
 
 	if (WIFSIGNALED(status))
 		tg_log(TG_LOG_ERROR,
-		       WTERMSIG(status) == SIGSYS ? "a process made a forbidden system call" : "a process died",
+		       WTERMSIG(status) == SIGSYS ? "a process made a forbidden system call"
+		                                  : "a process died",
 		       "process=%s index=%u pid=%d signal=%d", role, p->index, (int)p->pid, WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0 || !p->stopping)
-		tg_log(TG_LOG_ERROR, "a process ended", "process=%s index=%u pid=%d status=%d", role, p->index,
-		       (int)p->pid, WEXITSTATUS(status));
+		tg_log(TG_LOG_ERROR, "a process ended", "process=%s index=%u pid=%d status=%d", role,
+		       p->index, (int)p->pid, WEXITSTATUS(status));
 	else
-		tg_log(TG_LOG_DEBUG, "a process ended as told", "process=%s index=%u pid=%d", role, p->index, (int)p->pid);
+		tg_log(TG_LOG_DEBUG, "a process ended as told", "process=%s index=%u pid=%d", role, p->index,
+		       (int)p->pid);
 }
 
 static bool any_left(const struct supervisor *s, size_t first, size_t end)
@@ -306,7 +308,8 @@ static void begin_phase(struct supervisor *s, enum phase next)
 	case PHASE_DRAIN:
 		notify_send("STOPPING=1\nSTATUS=draining connections");
 		tg_log(TG_LOG_INFO, "stopping: draining connections", NULL);
-		stop_processes(s, SUPERVISOR_WORKERS, s->count, s->options->drain_timeout_ms + DRAIN_EXTRA_MS);
+		stop_processes(s, SUPERVISOR_WORKERS, s->count,
+		               s->options->drain_timeout_ms + DRAIN_EXTRA_MS);
 		close_ingress(s);
 		break;
 	case PHASE_STORE:

@@ -83,8 +83,8 @@ bool supervisor_read_again(struct supervisor *s)
 		int fresh = files_read(path, most_of(kind), &err);
 
 		if (fresh == -1) {
-			tg_log(TG_LOG_ERROR, "kept what was read before: a file cannot be read", "file=%s reason=\"%s\"",
-			       tg_quote(quoted, sizeof quoted, path), err.text);
+			tg_log(TG_LOG_ERROR, "kept what was read before: a file cannot be read",
+			       "file=%s reason=\"%s\"", tg_quote(quoted, sizeof quoted, path), err.text);
 			continue;
 		}
 		tg_close_at(&s->files[kind]);
@@ -100,7 +100,8 @@ static void warn_if_taken(const struct tg_endpoint *at)
 	char text[TG_ENDPOINT_TEXT];
 
 	if (at->family != 0 && listeners_is_taken(at))
-		tg_log(TG_LOG_WARN, "another process listens on the same address: connections are shared with it",
+		tg_log(TG_LOG_WARN,
+		       "another process listens on the same address: connections are shared with it",
 		       "address=%s", tg_endpoint_print(at, text));
 }
 
@@ -186,8 +187,8 @@ static void raise_limits(void)
 
 int supervisor_open(struct supervisor *s, const struct options *options, struct tg_error *err)
 {
-	*s = (struct supervisor){ .options = options, .state_dir = -1, .root = -1, .api_unix = -1, .api_tcp = -1,
-				  .active = -1, .run = { -1, -1, -1, -1 } };
+	*s = (struct supervisor){ .options = options, .state_dir = -1, .root = -1, .api_unix = -1,
+		                  .api_tcp = -1, .active = -1, .run = { -1, -1, -1, -1 } };
 	for (size_t i = 0; i < SUPERVISOR_FILES; i++)
 		s->files[i] = -1;
 	raise_limits();

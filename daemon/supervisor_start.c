@@ -47,7 +47,8 @@ static void introduce(struct process *a, struct process *b)
 
 	if (channel_pair(ends, &err) == -1) {
 		/* Without it they would wait for each other for ever; a new life tries again. */
-		tg_log(TG_LOG_ERROR, err.text, "from=%s to=%s", msg_role_name(a->role), msg_role_name(b->role));
+		tg_log(TG_LOG_ERROR, err.text, "from=%s to=%s", msg_role_name(a->role),
+		       msg_role_name(b->role));
 		supervisor_set_timer(a, 0);
 		return;
 	}
@@ -163,8 +164,8 @@ static int begin(struct process *p, struct tg_error *err)
 			return tg_fail_sys(err, "cannot open the state directory");
 		home = state_dir;
 	}
-	p->channel = channel_new(s->base, tg_take_fd(&ours), MSG_ROLE_SUPERVISOR, p->role, supervisor_on_message,
-	                         supervisor_on_closed, p);
+	p->channel = channel_new(s->base, tg_take_fd(&ours), MSG_ROLE_SUPERVISOR, p->role,
+	                         supervisor_on_message, supervisor_on_closed, p);
 	if (p->channel == NULL)
 		return tg_fail_memory(err);
 	p->pid = spawn_role(p->role, theirs, state_dir, home, err);

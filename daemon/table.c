@@ -69,7 +69,8 @@ static int building_network(const struct table_source *from, struct building *b,
 				snprintf(slot->host, sizeof slot->host, "%s", name);
 			}
 		}
-		target_fill(model, host, &to->scheme[host->scheme == MODEL_HTTPS ? ROUTES_HTTPS : ROUTES_HTTP]);
+		target_fill(model, host,
+		            &to->scheme[host->scheme == MODEL_HTTPS ? ROUTES_HTTPS : ROUTES_HTTP]);
 	}
 	return 0;
 }
@@ -115,7 +116,8 @@ int table_plan(const struct table_source *from, struct table *to, struct tg_erro
 		slots_table_begin(from->slots);
 		for (size_t i = 0; i < model->networks_count && failed == 0; i++)
 			if (building_network(from, &b, &model->networks[i]) == -1)
-				failed = tg_fail(err, TG_CODE_LIMIT, "more than %u hosts have counters", MSG_SLOTS);
+				failed = tg_fail(err, TG_CODE_LIMIT, "more than %u hosts have counters",
+				                 MSG_SLOTS);
 		slots_table_end(from->slots, from->version);
 	}
 	if (failed == -1) {

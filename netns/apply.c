@@ -149,7 +149,8 @@ static enum apply_result carry_out(const struct apply_kernel *kernel, const stru
 	case STEP_PEER_SET:
 	case STEP_RANGES_DROP:
 	case STEP_PEER_REMOVE:
-		return result_of_wireguard(kernel->wireguard->peers(host, tenant, plan, step, count, err), err);
+		return result_of_wireguard(kernel->wireguard->peers(host, tenant, plan, step, count, err),
+		                           err);
 	case STEP_LO_UP:
 	case STEP_MTU:
 	case STEP_ADDRESS_REMOVE:

@@ -16,7 +16,8 @@ struct tg_error;
 /* Connects to the socket of the link of that name and tells who listens there; the caller closes it.
  * NOT_FOUND: nobody does, or not yet. */
 int uapi_connect(const char *link, pid_t *pid, struct tg_error *err);
-/* Removes what a killed one left of its socket.  A process that listens there cannot be reached afterwards. */
+/* Removes what a killed one left of its socket.  A process that listens there cannot be reached
+ * afterwards. */
 void uapi_clear(const char *link);
 /* Sends a whole request and reads its answer into *answer (free it; `bytes` without the NUL).  An errno in
  * the answer becomes err->sys. */

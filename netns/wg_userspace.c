@@ -360,7 +360,8 @@ static int refused(struct tenant *tenant, struct tg_error *err)
 	if (tenant->refused_since_ms == 0)
 		tenant->refused_since_ms = now;
 	if (now - tenant->refused_since_ms < REFUSED_MS)
-		return tg_fail_errno(err, WIREGUARD_SLOW, "UDP port %u is not free yet", (unsigned)tenant->port);
+		return tg_fail_errno(err, WIREGUARD_SLOW, "UDP port %u is not free yet",
+		                     (unsigned)tenant->port);
 	return wireguard_port_used(tenant->port, err);
 }
 

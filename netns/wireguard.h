@@ -15,7 +15,8 @@ struct tg_error;
 /* Steps in one call of peers(): more would hold the loop.  For each new peer WireGuard computes X25519, which
  * takes 50 us or, emulated, 1.7 ms. */
 #define WIREGUARD_PEERS_MOST 20
-#define WIREGUARD_SLOW	     EINPROGRESS	/* an error's `sys`: no failure yet, ask again in some milliseconds */
+/* An error's `sys`: no failure yet, ask again in some milliseconds. */
+#define WIREGUARD_SLOW	     EINPROGRESS
 
 enum wireguard_result {
 	WIREGUARD_DONE,
@@ -37,7 +38,8 @@ struct wireguard {
 	/* STEP_PEER_SET, STEP_RANGES_DROP and STEP_PEER_REMOVE, carried out in order. */
 	int (*peers)(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
 	             const struct step *steps, size_t count, struct tg_error *err);
-	/* The network goes, or we do while it is being made: ends what the removal of its namespace would not. */
+	/* The network goes, or we do while it is being made: ends what the removal of
+	 * its namespace would not. */
 	void (*end)(const struct netns_host *host, struct tenant *tenant);
 };
 

@@ -22,7 +22,7 @@
 
 struct iovec;
 
-#define HTTP_HEAD_MS	 10000		/* of the first request from accept, of others from their first byte */
+#define HTTP_HEAD_MS	 10000	/* of the first request from accept, of others from their first byte */
 #define HTTP_RESPONSE_MS 60000
 #define HTTP_KEEP_MS	 75000
 #define HTTP_IDLE_MS	 600000

@@ -68,7 +68,8 @@ static int proxy_header_send(struct http_conn *c)
 		return 0;
 	bytes = proxy_protocol_print_of(c->use.host->proxy_protocol, &c->peer, c->client.fd, header);
 	/* A socket that was just made has room for it.  MSG_MORE: in one segment with the request. */
-	if (send(c->upstream.wire.fd, header, bytes, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE) != (ssize_t)bytes)
+	if (send(c->upstream.wire.fd, header, bytes, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE) !=
+	    (ssize_t)bytes)
 		return -1;
 	return 0;
 }

@@ -29,7 +29,8 @@ enum upstream_result {
 };
 
 /* Comes once, from the loop, never from inside upstream_connect().  On success the callee gives u->wire
- * its own callback before it returns (wire_give(), relay_start()); else u->wire is none.  u->timer is stopped. */
+ * its own callback before it returns (wire_give(), relay_start()); else u->wire is none.  u->timer
+ * is stopped. */
 typedef void upstream_done_fn(struct upstream *u, enum upstream_result result);
 
 /* Lives inside the connection, as long as the wire is used. */

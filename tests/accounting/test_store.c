@@ -735,7 +735,8 @@ void test_store(TCase *tc)
 	tcase_add_test(tc, a_counter_that_began_anew_counts_from_zero);
 	tcase_add_test(tc, an_interface_that_is_heard_of_again_goes_on_from_where_it_was);
 	tcase_add_test(tc, a_network_that_moves_on_and_on_counts_no_interface_twice);
-	tcase_add_test(tc, a_peer_that_is_added_again_begins_at_its_new_baseline_also_on_an_earlier_interface);
+	tcase_add_test(tc,
+	               a_peer_that_is_added_again_begins_at_its_new_baseline_also_on_an_earlier_interface);
 	tcase_add_test(tc, both_directions_begin_anew_when_one_does);
 	tcase_add_test(tc, nothing_new_writes_no_record_and_takes_no_label);
 	tcase_add_test(tc, networks_are_told_apart_by_key);

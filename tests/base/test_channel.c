@@ -58,8 +58,8 @@ static void pair_begin(struct pair *pair, int ends[2])
 	pair->fd = -1;
 	pair->base = event_base_new();
 	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	pair->engine =
-		channel_new(pair->base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, on_message, on_closed, pair);
+	pair->engine = channel_new(pair->base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, on_message,
+	                           on_closed, pair);
 	ck_assert_ptr_nonnull(pair->engine);
 }
 
@@ -68,8 +68,8 @@ static void pair_begin_both(struct pair *pair)
 	int ends[2];
 
 	pair_begin(pair, ends);
-	pair->control =
-		channel_new(pair->base, ends[1], MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, on_message, on_closed, pair);
+	pair->control = channel_new(pair->base, ends[1], MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, on_message,
+	                            on_closed, pair);
 	ck_assert_ptr_nonnull(pair->control);
 }
 
@@ -122,8 +122,8 @@ START_TEST(a_reader_who_never_reads_costs_the_channel_not_the_memory)
 	pair.fd = -1;
 	pair.base = event_base_new();
 	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	pair.control = channel_new(pair.base, ends[0], MSG_ROLE_SUPERVISOR, MSG_ROLE_CONTROL, on_message, on_closed,
-	                           &pair);
+	pair.control = channel_new(pair.base, ends[0], MSG_ROLE_SUPERVISOR, MSG_ROLE_CONTROL, on_message,
+	                           on_closed, &pair);
 	while (channel_send(pair.control, MSG_STOP, &none, NULL, 0) == 0)
 		ck_assert_uint_lt(++sent, CHANNEL_QUEUE_MOST + 10000);
 	ck_assert_uint_ge(sent, CHANNEL_QUEUE_MOST);

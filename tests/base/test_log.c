@@ -11,7 +11,8 @@ START_TEST(strangers_bytes_cannot_leave_their_value)
 {
 	char to[64];
 
-	ck_assert_str_eq(tg_quote(to, sizeof to, "a \"b\" \\ \n\x01\xff"), "\"a \\\"b\\\" \\\\ \\n\\x01\\xff\"");
+	ck_assert_str_eq(tg_quote(to, sizeof to, "a \"b\" \\ \n\x01\xff"),
+	                 "\"a \\\"b\\\" \\\\ \\n\\x01\\xff\"");
 }
 END_TEST
 

@@ -209,8 +209,9 @@ END_TEST
 /* The kernel would refuse them, with every try. */
 START_TEST(an_address_is_one_that_an_interface_can_have)
 {
-	static const char *const none[] = { ADDRESS("['0.0.0.0/0']"), ADDRESS("['0.0.0.0/8']"), ADDRESS("['::/64']"),
-		                            ADDRESS("['::1/128']"), ADDRESS("['ff02::5/64']") };
+	static const char *const none[] = { ADDRESS("['0.0.0.0/0']"), ADDRESS("['0.0.0.0/8']"),
+		                            ADDRESS("['::/64']"), ADDRESS("['::1/128']"),
+		                            ADDRESS("['ff02::5/64']") };
 
 	for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
 		document_refused(none[i], "/1/address/0", "is no address that an interface can have");

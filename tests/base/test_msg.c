@@ -18,7 +18,8 @@ START_TEST(every_type_has_a_name_a_size_and_somebody_who_may_send_it)
 		for (unsigned from = 0; from < MSG_ROLES; from++)
 			for (unsigned to = 0; to < MSG_ROLES; to++)
 				for (size_t fds = 0; fds <= 1; fds++)
-					pairs += msg_allowed(&msg, bytes, fds, (enum msg_role)from, (enum msg_role)to);
+					pairs += msg_allowed(&msg, bytes, fds, (enum msg_role)from,
+					                     (enum msg_role)to);
 		ck_assert_msg(pairs > 0, "nobody may send %s", msg_type_name(type));
 	}
 }
@@ -58,8 +59,8 @@ START_TEST(a_worker_can_say_nothing_to_the_engine_and_no_role_can_desire_but_con
 	struct msg desired = { .type = MSG_DESIRED };
 
 	for (unsigned from = 0; from < MSG_ROLES; from++)
-		ck_assert(msg_allowed(&desired, msg_bytes(MSG_DESIRED), 1, (enum msg_role)from, MSG_ROLE_ENGINE) ==
-		          (from == MSG_ROLE_CONTROL));
+		ck_assert(msg_allowed(&desired, msg_bytes(MSG_DESIRED), 1, (enum msg_role)from,
+		                      MSG_ROLE_ENGINE) == (from == MSG_ROLE_CONTROL));
 }
 END_TEST
 

@@ -61,7 +61,8 @@ static bool answered(int client)
 		if (wait[1].revents == 0)
 			break;
 
-		int count = channel_wait(control_engine(), MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, &msg, fds, &err);
+		int count =
+		        channel_wait(control_engine(), MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, &msg, fds, &err);
 
 		ck_assert_int_eq(count, 0);
 		if (msg.type == MSG_LOOK)

@@ -70,7 +70,8 @@ START_TEST(a_dry_run_makes_nothing_so_its_answer_is_200)
 	begin();
 	control_worker_dies();
 	applied(DOCUMENT(""), "\"generation\":1");
-	answer_has(control_ask("PUT", PEER_PATH "?dry_run=true", "", "{\"allowed_ips\":[]}"), "HTTP/1.1 200 ");
+	answer_has(control_ask("PUT", PEER_PATH "?dry_run=true", "", "{\"allowed_ips\":[]}"),
+	           "HTTP/1.1 200 ");
 	ck_assert(!control_comes(control_engine()));
 
 	int client = control_ask("PUT", PEER_PATH, "", "{\"allowed_ips\":[]}");

@@ -133,7 +133,8 @@ static void peer_counts(struct snapshot *snapshot, struct snapshot_peer *peer, u
 	*peer = (struct snapshot_peer){ .rx = rx, .tx = tx };
 	ck_assert(tg_key_read(PUBLIC_2, strlen(PUBLIC_2), &peer->public_key));
 	up.peers_count = 1;
-	*snapshot = (struct snapshot){ .networks = &up, .networks_count = 1, .peers = peer, .peers_count = 1 };
+	*snapshot =
+	        (struct snapshot){ .networks = &up, .networks_count = 1, .peers = peer, .peers_count = 1 };
 }
 
 /* What the database has of the peer, once control has ended. */
@@ -244,8 +245,8 @@ START_TEST(a_ledger_that_finds_no_room_is_asked_for_again)
 
 	free(document);
 	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
-	readings[0] = (struct msg_reading){ .network = up.public_key, .epoch = up.epoch, .rx = 1000, .tx = 100,
-		                            .kind = MSG_READING_BASELINE };
+	readings[0] = (struct msg_reading){ .network = up.public_key, .epoch = up.epoch, .rx = 1000,
+		                            .tx = 100, .kind = MSG_READING_BASELINE };
 	readings[1] = readings[0];
 	readings[1].kind = MSG_READING_COUNT;
 	readings[1].rx = 1200;

@@ -25,7 +25,8 @@ static void all_become(enum snapshot_state state, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		networks[i].state = (uint8_t)state;
-		memset(networks[i].reason, state == SNAPSHOT_FAILED ? 'x' : '\0', sizeof networks[i].reason - 1);
+		memset(networks[i].reason, state == SNAPSHOT_FAILED ? 'x' : '\0',
+		       sizeof networks[i].reason - 1);
 	}
 	control_engine_reports(++seq, 1, networks, NETWORKS);
 	if (seq == 1)
@@ -187,5 +188,6 @@ void test_control_events(TCase *tc)
 {
 	tcase_add_test(tc, all_events_that_are_kept_are_resumed);
 	tcase_add_test(tc, many_peers_are_compared_in_several_turns);
-	tcase_add_loop_test(tc, an_id_of_another_life_resets, 0, (int)(sizeof strangers / sizeof strangers[0]));
+	tcase_add_loop_test(tc, an_id_of_another_life_resets, 0,
+	                    (int)(sizeof strangers / sizeof strangers[0]));
 }

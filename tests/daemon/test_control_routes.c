@@ -72,7 +72,8 @@ END_TEST
 
 static char *many_hosts(void)
 {
-	static const char begin[] = "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16'],'proxy':{";
+	static const char begin[] =
+	        "{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16'],'proxy':{";
 	char             *text = malloc(sizeof begin + (size_t)HOSTS * 64);
 	char             *end = text;
 

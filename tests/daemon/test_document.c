@@ -152,8 +152,10 @@ END_TEST
 
 START_TEST(a_damaged_meta_is_refused)
 {
-	static const char *const bad[] = { "", "{", "[]", "{\"generation\":-1}",
-					   "{\"generation\":1,\"document\":\"x\",\"config\":\"\",\"config_before\":\"\"}" };
+	static const char *const bad[] = {
+		"", "{", "[]", "{\"generation\":-1}",
+		"{\"generation\":1,\"document\":\"x\",\"config\":\"\",\"config_before\":\"\"}"
+	};
 	struct document         *one = make(ONE), *to;
 	struct document_meta     none = { 0 }, meta = { .generation = 1 };
 

@@ -16,9 +16,9 @@
 
 void test_engine_ledger(TCase *tc);
 
-#define TWO                                                                                                   \
+#define TWO                                                                         \
 	DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']},'" PUBLIC_3 \
-		 "':{'allowed_ips':['10.0.0.3']}}")
+	         "':{'allowed_ips':['10.0.0.3']}}")
 #define ONE	DOCUMENT(",'peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.3']}}")
 #define REKEYED "{'51820':" NETWORK(PRIVATE_2, ",'peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.3']}}") "}"
 

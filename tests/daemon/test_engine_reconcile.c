@@ -33,16 +33,16 @@ static bool                   lies;	/* its links say that they changed, and do n
 static int                    fails;	/* with this errno each change of a link does */
 static int                    control;	/* the other end of the engine's channel */
 
-static int read_counted(const struct netns_host *host, const struct wireguard *wireguard, struct tenant *tenant,
-                        struct state *to, struct tg_error *err)
+static int read_counted(const struct netns_host *host, const struct wireguard *wireguard,
+                        struct tenant *tenant, struct state *to, struct tg_error *err)
 {
 	reads++;
 	tenant->ifindex = fake.state.ifindex;
 	return real.read(host, wireguard, tenant, to, err);
 }
 
-static int links_changed(struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
-                         struct tg_error *err)
+static int links_changed(struct tenant *tenant, const struct plan *plan, const struct step *steps,
+                         size_t count, struct tg_error *err)
 {
 	if (fails != 0)
 		return tg_fail_errno(err, fails, "told to fail");

@@ -43,11 +43,11 @@ static int read_options(const char *first, ...)
 	return options_read(&options, argc, argv, &err);
 }
 
-#define ck_refused(place, part, ...)                                                                          \
-	do {                                                                                                  \
-		ck_assert_int_eq(read_options(__VA_ARGS__, NULL), -1);                                        \
-		ck_assert_str_eq(err.where, place);                                                           \
-		ck_assert_msg(strstr(err.text, part) != NULL, "\"%s\" lacks \"%s\"", err.text, part);         \
+#define ck_refused(place, part, ...)                                                                  \
+	do {                                                                                          \
+		ck_assert_int_eq(read_options(__VA_ARGS__, NULL), -1);                                \
+		ck_assert_str_eq(err.where, place);                                                   \
+		ck_assert_msg(strstr(err.text, part) != NULL, "\"%s\" lacks \"%s\"", err.text, part); \
 	} while (0)
 
 START_TEST(defaults_are_those_of_the_manual)
@@ -141,7 +141,8 @@ START_TEST(the_api_off_loopback_needs_tls_or_to_be_called_insecure)
 	ck_refused("--api", "not a loopback address", "--api", "[::]:8000");
 	ck_refused("--api", "not a loopback address", "--api", "192.0.2.1:8000");
 	ck_assert_int_eq(read_options("--api", "192.0.2.1:8000", "--api-insecure", NULL), 0);
-	ck_assert_int_eq(read_options("--api", "192.0.2.1:8000", "--api-cert", "c", "--api-key", "k", NULL), 0);
+	ck_assert_int_eq(read_options("--api", "192.0.2.1:8000", "--api-cert", "c", "--api-key", "k", NULL),
+	                 0);
 }
 END_TEST
 
@@ -178,8 +179,8 @@ END_TEST
 
 START_TEST(forwards_are_a_list)
 {
-	ck_assert_int_eq(read_options("--forward", "https://Panel.example.com:443/=127.0.0.1:8443", "--forward",
-	                              "http://panel.example.com=[::1]:80", NULL),
+	ck_assert_int_eq(read_options("--forward", "https://Panel.example.com:443/=127.0.0.1:8443",
+	                              "--forward", "http://panel.example.com=[::1]:80", NULL),
 	                 0);
 	ck_assert_uint_eq(options.forwards_count, 2);
 	ck_assert_str_eq(options.forwards[0].host, "panel.example.com");

@@ -51,7 +51,8 @@ END_TEST
 
 START_TEST(counts_are_decimal_and_within_limits)
 {
-	static const char *const bad[] = { "", "-1", "+1", "1 ", "0x10", "1e3", "257", "0", "18446744073709551616" };
+	static const char *const bad[] = { "", "-1", "+1", "1 ", "0x10", "1e3", "257", "0",
+	                                   "18446744073709551616" };
 	uint64_t                 number;
 
 	ck_assert_int_eq(options_value_count(&number, "256", 1, 256, &err), 0);
@@ -63,8 +64,8 @@ END_TEST
 
 START_TEST(a_listener_is_an_address_or_none)
 {
-	static const char *const bad[] = { "", "80", ":80", "localhost:80", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:65536",
-					   "::1:80", "[::1]", "NONE" };
+	static const char *const bad[] = { "", "80", ":80", "localhost:80", "1.2.3.4", "1.2.3.4:0",
+	                                   "1.2.3.4:65536", "::1:80", "[::1]", "NONE" };
 	struct options_listen    at = { .standard = true };
 
 	ck_assert_int_eq(options_value_listen(&at, "[fd00::1]:8443", &err), 0);

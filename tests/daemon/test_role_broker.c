@@ -174,7 +174,7 @@ START_TEST(a_network_that_is_unknown_or_removed_has_no_sockets)
 	ck_assert_int_eq(want(cookies[1], AF_INET, 8), ENOENT);
 	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, cookies[0], -1), 0);
 	ck_assert_int_eq(want(cookies[0], AF_INET, 8), ENOENT);
-	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, cookies[0], -1), 0);	/* acknowledged all the same */
+	ck_assert_int_eq(tell_engine(MSG_NETNS_REMOVE, cookies[0], -1), 0); /* acknowledged all the same */
 	end();
 }
 END_TEST

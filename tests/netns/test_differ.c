@@ -257,8 +257,9 @@ START_TEST(an_address_with_another_prefix_goes_before_it_comes)
 	ck_assert_str_eq(steps_to(ADDRESS("fd00::1/64"), ADDRESS("fd00::1/80"), true),
 	                 "surplus_address address");
 	/* Of two IPv4 addresses that differ in their prefix alone the wrong one might be removed. */
-	ck_assert_str_eq(steps_to(ADDRESS("10.0.0.1/16','10.0.0.7/16"), ADDRESS("10.0.0.1/16','10.0.0.7/32"), true),
-	                 "surplus_address address");
+	ck_assert_str_eq(
+	        steps_to(ADDRESS("10.0.0.1/16','10.0.0.7/16"), ADDRESS("10.0.0.1/16','10.0.0.7/32"), true),
+	        "surplus_address address");
 	ck_assert_str_eq(steps_to(ADDRESS("10.0.0.1/16"), ADDRESS("10.0.0.2/16"), true),
 	                 "address surplus_address");
 }

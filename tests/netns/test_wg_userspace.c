@@ -21,7 +21,7 @@
 
 void test_wg_userspace(TCase *tc);
 
-#define STRANGER     59001	/* a user without rights, whose wireguard-go ends since it may not make a TUN */
+#define STRANGER     59001 /* a user without rights, whose wireguard-go ends since it may not make a TUN */
 #define PORT	     65529
 #define TRIES_MOST   3000
 #define BETWEEN_MS   5

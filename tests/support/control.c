@@ -109,7 +109,9 @@ void control_tell(int end, enum msg_type type, const void *body, int fd)
 	union {
 		char           bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr head;
-	} with = { .head = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd) } };
+	} with = {
+		.head = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd) }
+	};
 	struct iovec  part = { .iov_base = &msg, .iov_len = msg_bytes(type) };
 	struct msghdr head = { .msg_iov = &part, .msg_iovlen = 1 };
 
@@ -278,7 +280,8 @@ void control_hear(int end, enum msg_role other, enum msg_type type, struct msg *
 			control_looks(msg->body.look.id, NULL);
 			continue;
 		}
-		ck_assert_msg(msg->type == type, "%s came for %s", msg_type_name(msg->type), msg_type_name(type));
+		ck_assert_msg(msg->type == type, "%s came for %s", msg_type_name(msg->type),
+		              msg_type_name(type));
 		if (to != NULL)
 			*to = fd;
 		else if (fd != -1)
