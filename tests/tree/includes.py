@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Holds the tree against the rules of who may include what: each folder its own headers, those of the
 folders below, and no library that is another's; own header first, then libc and libraries, then ours,
-each sorted."""
+each sorted.  Lines fit the width of the tree."""
 
 import pathlib
 import re
@@ -37,6 +37,8 @@ CALLS = {
     r"\bfork\s*\(|\bexecv[a-z]*\s*\(": ["daemon", "netns"],
     r"\bsystem\s*\(|\bpopen\s*\(": [],
 }
+
+COLUMNS, TAB = 110, 8	# as in .clang-format
 
 INCLUDE = re.compile(r'^#include ([<"])([^>"]+)[>"]')
 faults = []
@@ -95,6 +97,13 @@ def check_calls(path, folder, lines):
                 fault(path, number, f"{folder}/ may not call this: {line.strip()}")
 
 
+def check_width(path, lines):
+    for number, line in enumerate(lines, 1):
+        width = len(line.expandtabs(TAB))
+        if width > COLUMNS:
+            fault(path, number, f"{width} columns, {COLUMNS} are the most")
+
+
 def main():
     count = 0
     for folder in FOLDERS:
@@ -108,6 +117,7 @@ def main():
                     check_target(path, folder, number, found[1], found[2])
                 else:
                     block += 1
+            check_width(path, lines)
             if includes and folder != "tests":
                 check_order(path, includes)
             if folder != "tests":
@@ -115,7 +125,7 @@ def main():
             count += 1
     for one in faults:
         print(one)
-    print(f"tree: {count} files, {len(faults)} faults in what they include")
+    print(f"tree: {count} files, {len(faults)} faults in what they include and how wide they are")
     sys.exit(bool(faults) or count == 0)
 
 
