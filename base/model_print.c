@@ -1,6 +1,5 @@
 /* A model as JSON: one network, peer and host after the other in their order, every default written
  * out, so that equal models have equal texts. */
-#include "base/json.h"
 #include "base/model_build.h"
 
 #include <assert.h>
@@ -8,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/json.h"
 
 struct text {
 	char  *at;
