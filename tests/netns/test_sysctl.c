@@ -140,8 +140,9 @@ START_TEST(what_cannot_be_written_is_read_all_the_same)
 {
 	struct tg_error err;
 
+	/* Of a chroot "/" is no mount. */
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
-	ck_assert_int_eq(mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount("", "/proc", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	ck_assert_int_eq(mount("/proc/sys", "/proc/sys", NULL, MS_BIND, NULL), 0);
 	ck_assert_int_eq(mount("", "/proc/sys", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
 	ck_assert(!is_right());
