@@ -120,11 +120,14 @@ END_TEST
 /* As the engine reads counters: it asks for no reason. */
 START_TEST(one_that_cannot_be_reached_is_not_read)
 {
-	const struct rlimit none = { 0, 0 };
-	struct state        state = { .exists = true, .link = STATE_LINK_OURS };
+	struct state  state = { .exists = true, .link = STATE_LINK_OURS };
+	struct rlimit was, none;
 
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){ 0, was.rlim_max };
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	ck_assert_int_eq(wireguard_userspace.read(&host, &tenant, &state, NULL), -1);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
 }
 END_TEST
 
