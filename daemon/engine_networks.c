@@ -129,8 +129,7 @@ void engine_broker_refused(struct engine *e, uint64_t cookie)
 void engine_broker_greet(struct engine *e)
 {
 	for (struct engine_network *n = engine_next(e, e->greet_at); n != NULL; n = engine_after(n)) {
-		bool             has = n->wanted || n->broker_cookie == n->tenant.cookie;
-		struct msg_netns add = { .netns_cookie = has ? n->tenant.cookie : 0 };
+		struct msg_netns add = { .netns_cookie = n->wanted ? n->tenant.cookie : 0 };
 
 		if (e->broker_waits >= ENGINE_BROKER_MOST)
 			return;

@@ -393,6 +393,25 @@ START_TEST(a_network_that_was_made_without_a_broker_is_told_to_the_next)
 }
 END_TEST
 
+/* The step in which brokers are told to forget may be over: this one would hold it for good. */
+START_TEST(a_network_that_is_to_be_removed_is_not_told_to_a_new_broker)
+{
+	int ends[2];
+
+	desire(DOCUMENT(""));
+	network->broker_cookie = network->tenant.cookie = 99;
+	network->wanted = false;
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	e.broker = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_BROKER, NULL, NULL, NULL);
+	e.greet_at = 1;
+	engine_broker_greet(&e);
+	ck_assert(!comes(ends[1]));
+	ck_assert_uint_eq(network->broker_cookie, 0);
+	channel_free(e.broker);
+	close(ends[1]);
+}
+END_TEST
+
 #define MANY (CHANNEL_QUEUE_MOST + 1000)
 
 /* Reads what is on its way to the broker, and answers it: never more than so many messages.  Returns how
@@ -430,6 +449,7 @@ START_TEST(a_broker_is_told_no_more_than_it_takes)
 	for (uint16_t port = 1; port <= MANY; port++) {
 		struct engine_network *n = engine_network_get(&e, port);
 
+		n->wanted = true;
 		n->broker_cookie = n->tenant.cookie = port;
 		n->tenant.ns = ends[1];	/* any will do */
 	}
@@ -437,7 +457,8 @@ START_TEST(a_broker_is_told_no_more_than_it_takes)
 		told += broker_answers(ends[1]);
 	ck_assert_uint_eq(told, MANY);
 
-	/* None of them is wanted. */
+	for (uint16_t port = 1; port <= MANY; port++)
+		e.networks[port]->wanted = false;
 	e.phase = ENGINE_BROKER;
 	e.at = 1;
 	for (engine_step(&e); e.phase == ENGINE_BROKER; engine_step(&e))
@@ -468,4 +489,5 @@ void test_engine_reconcile(TCase *tc)
 	tcase_add_test(tc, a_broker_that_refused_a_network_is_told_again);
 	tcase_add_test(tc, a_broker_is_told_no_more_than_it_takes);
 	tcase_add_test(tc, a_network_that_was_made_without_a_broker_is_told_to_the_next);
+	tcase_add_test(tc, a_network_that_is_to_be_removed_is_not_told_to_a_new_broker);
 }
