@@ -145,9 +145,9 @@ void engine_suspect_all(struct engine *e);
 bool engine_enlist(struct engine *e);
 /* The broker did not take the network with that cookie: it is told again with the next round. */
 void engine_broker_refused(struct engine *e, uint64_t cookie);
-/* A new broker knows nothing: from `greet_at` on it gets every namespace that the document wants, as many at a
- * time as it takes.  Called again when it has answered.  One that is to be removed may go before anybody would
- * tell it to forget that one. */
+/* A new broker knows nothing: from `greet_at` on it gets every namespace that the document wants, as many
+ * at a time as it takes.  Called again when it has answered.  One that is to be removed may go before
+ * anybody would tell it to forget that one. */
 void engine_broker_greet(struct engine *e);
 
 /* engine_reconcile.c: begins a new round with the desired document, and goes on with the one under way.
