@@ -110,9 +110,21 @@ void model_free(struct model *model);
  * have equal bytes.  A proxy value with only upstreams is an array.  `secrets` false: private and
  * preshared keys are null.  NULL when out of memory; else free() it. */
 char *model_print(const struct model *model, bool secrets, size_t *bytes);
-/* With secrets, and networks that are as in `before`, whose text that is, copied from there. */
-char *model_print_next(const struct model *model, const struct model *before, const char *before_text,
-                       size_t *bytes);
+
+/* A canonical text with secrets, and where in it each network's own ends. */
+struct model_printed {
+	char     *text;
+	size_t    bytes;
+	uint32_t *ends;		/* beside model->networks */
+};
+
+/* Networks that are as in `before` (NULL: none), of which `printed` was made, are copied from there.
+ * -1: out of memory, *to is empty. */
+int model_print_next(const struct model *model, const struct model *before,
+                     const struct model_printed *printed, struct model_printed *to);
+/* The text of the network at `index`, borrowed; it is not terminated. */
+const char *model_printed_network(const struct model_printed *printed, size_t index, size_t *bytes);
+void model_printed_clear(struct model_printed *printed);
 
 static inline const char *model_text(const struct model *model, uint32_t at)
 {

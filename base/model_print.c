@@ -10,6 +10,8 @@
 
 #include "base/json.h"
 
+#define TEXT_LEAST 4096
+
 struct text {
 	char  *at;
 	size_t bytes;
@@ -19,15 +21,17 @@ struct text {
 
 static bool text_reserve(struct text *t, size_t more)
 {
-	size_t room = t->room == 0 ? 4096 : t->room;
+	size_t room = t->room;
 	char  *larger;
 
 	if (t->failed)
 		return false;
+	if (room - t->bytes >= more)
+		return true;
+	if (room == 0)
+		room = more > TEXT_LEAST ? more : TEXT_LEAST;
 	while (room - t->bytes < more)
 		room *= 2;
-	if (room == t->room)
-		return true;
 	larger = model_alloc(room);
 	if (larger == NULL) {
 		t->failed = true;
@@ -214,53 +218,61 @@ static void print_network(struct text *t, const struct model *m, const struct mo
 	text_put(t, network->hosts_count > 0 ? "\n    }\n  }" : "}\n  }");
 }
 
-/* A text that was printed of a model, while what stands in it is looked for from its first network on. */
-struct printed {
-	const struct model *model;	/* NULL: nothing was */
-	const char         *at;		/* where the network `next` stands */
-	size_t              next;
+/* What was printed before, while networks are looked for in it from the first on. */
+struct source {
+	const struct model         *model;	/* NULL: nothing was */
+	const struct model_printed *printed;
+	size_t                      next;
 };
 
-/* Goes over a network and what stands behind it.  Returns its bytes. */
-static size_t printed_skip(struct printed *p)
+const char *model_printed_network(const struct model_printed *printed, size_t index, size_t *bytes)
 {
-	const char *end = strstr(p->at, "\n  }");
-	size_t      bytes;
+	size_t begin = index > 0 ? printed->ends[index - 1] + strlen(",\n") : strlen("{\n");
 
-	assert(end != NULL);
-	bytes = (size_t)(end - p->at) + 4;
-	p->at += bytes + 2;
-	p->next++;
-	return bytes;
+	*bytes = printed->ends[index] - begin;
+	return printed->text + begin;
+}
+
+void model_printed_clear(struct model_printed *printed)
+{
+	if (printed->text != NULL)
+		explicit_bzero(printed->text, printed->bytes);
+	model_release(printed->text);
+	model_release(printed->ends);
+	*printed = (struct model_printed){ .text = NULL };
 }
 
 /* Adds the text of an equal network.  false: there is none. */
-static bool print_copy(struct text *t, struct printed *p, const struct model *m,
+static bool print_copy(struct text *t, struct source *from, const struct model *m,
                        const struct model_network *network)
 {
-	const struct model_network *old;
-	const char                 *at;
+	const struct model *old = from->model;
+	const char         *text;
+	size_t              bytes;
 
-	if (p->model == NULL)
+	if (old == NULL)
 		return false;
-	while (p->next < p->model->networks_count && p->model->networks[p->next].port < network->port)
-		printed_skip(p);
-	old = &p->model->networks[p->next];
-	if (p->next == p->model->networks_count || !model_equal_network(p->model, old, m, network))
+	while (from->next < old->networks_count && old->networks[from->next].port < network->port)
+		from->next++;
+	if (from->next == old->networks_count ||
+	    !model_equal_network(old, &old->networks[from->next], m, network))
 		return false;
-	at = p->at;
-	text_add(t, at, printed_skip(p));
+	text = model_printed_network(from->printed, from->next, &bytes);
+	text_add(t, text, bytes);
 	return true;
 }
 
-static char *print_all(struct text *t, struct printed *before, const struct model *model, bool secrets,
-                       size_t *bytes)
+/* `ends` may be NULL.  Returns the text, NULL without memory. */
+static char *print_all(struct text *t, struct source *from, const struct model *model, bool secrets,
+                       uint32_t *ends)
 {
 	text_put(t, "{");
 	for (size_t i = 0; i < model->networks_count; i++) {
 		text_put(t, i > 0 ? ",\n" : "\n");
-		if (!print_copy(t, before, model, &model->networks[i]))
+		if (!print_copy(t, from, model, &model->networks[i]))
 			print_network(t, model, &model->networks[i], secrets);
+		if (ends != NULL)
+			ends[i] = (uint32_t)t->bytes;
 	}
 	text_put(t, model->networks_count > 0 ? "\n}\n" : "}\n");
 	text_add(t, "", 1);
@@ -268,23 +280,37 @@ static char *print_all(struct text *t, struct printed *before, const struct mode
 		model_release(t->at);
 		return NULL;
 	}
-	*bytes = t->bytes - 1;
 	return t->at;
 }
 
 char *model_print(const struct model *model, bool secrets, size_t *bytes)
 {
-	struct text    t = { .at = NULL };
-	struct printed none = { .model = NULL };
+	struct text   t = { .at = NULL };
+	struct source none = { .model = NULL };
+	char         *text = print_all(&t, &none, model, secrets, NULL);
 
-	return print_all(&t, &none, model, secrets, bytes);
+	if (text != NULL)
+		*bytes = t.bytes - 1;
+	return text;
 }
 
-char *model_print_next(const struct model *model, const struct model *before, const char *before_text,
-                       size_t *bytes)
+int model_print_next(const struct model *model, const struct model *before,
+                     const struct model_printed *printed, struct model_printed *to)
 {
-	struct text    t = { .at = NULL };
-	struct printed printed = { .model = before, .at = before_text + strlen("{\n") };
+	struct text   t = { .at = NULL };
+	struct source from = { .model = before, .printed = printed };
 
-	return print_all(&t, &printed, model, true, bytes);
+	*to = (struct model_printed){ .ends = model_alloc((model->networks_count + 1) * sizeof *to->ends) };
+	if (to->ends == NULL)
+		return -1;
+	/* It is likely to become about as long: growing there would copy it time and again. */
+	if (before != NULL)
+		text_reserve(&t, printed->bytes + printed->bytes / 8 + TEXT_LEAST);
+	to->text = print_all(&t, &from, model, true, to->ends);
+	if (to->text == NULL) {
+		model_printed_clear(to);
+		return -1;
+	}
+	to->bytes = t.bytes - 1;
+	return 0;
 }

@@ -238,7 +238,8 @@ static void call_config(struct control *control, struct api_request *request, co
 		return;
 	}
 	if (call->secrets) {
-		api_reply(request, 200, NULL, etag, document->text, document->bytes);
+		api_reply(request, 200, NULL, etag, document->printed.text,
+		          document->printed.bytes);
 		return;
 	}
 	p = calloc(1, sizeof *p);

@@ -89,7 +89,7 @@ static enum control_edit_result edit_peer(struct control_edit *edit, struct mode
 	}
 	snprintf(port, sizeof port, "%u", edit->port);
 	tg_key_print(&edit->peer, key);
-	document = cJSON_ParseWithLength(edit->before->text, edit->before->bytes);
+	document = cJSON_ParseWithLength(edit->before->printed.text, edit->before->printed.bytes);
 	peers = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(document, port), "peers");
 	if (peers != NULL) {
 		cJSON_DeleteItemFromObjectCaseSensitive(peers, key);

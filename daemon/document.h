@@ -7,20 +7,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct model;
+#include "base/model.h"
+
 struct tg_error;
 
-#define DOCUMENT_DIGEST_TEXT 65	/* half of BLAKE2b-512 (RFC 7693) as hex, with the NUL */
+#define DOCUMENT_DIGEST	     32	/* bytes: half of BLAKE2b-512 (RFC 7693) */
+#define DOCUMENT_DIGEST_TEXT (2 * DOCUMENT_DIGEST + 1)	/* as hex, with the NUL */
 
 /* One document, immutable once made, counted: held by whoever reads it in the thread. */
 struct document {
-	unsigned      refs;	/* changed from the loop only */
-	struct model *model;
-	char         *text;	/* canonical, with secrets */
-	size_t        bytes;
-	char          digest[DOCUMENT_DIGEST_TEXT];	/* of text */
-	char          etag[DOCUMENT_DIGEST_TEXT + 2];	/* quoted */
-	char          etag_public[DOCUMENT_DIGEST_TEXT + 2];	/* of its text without secrets */
+	unsigned             refs;	/* changed from the loop only */
+	struct model        *model;
+	struct model_printed printed;
+	unsigned char      (*parts)[DOCUMENT_DIGEST];	/* digests of each network's text */
+	char                 digest[DOCUMENT_DIGEST_TEXT];	/* of those: one for one text */
+	char                 etag[DOCUMENT_DIGEST_TEXT + 2];	/* quoted */
+	char                 etag_public[DOCUMENT_DIGEST_TEXT + 2];	/* of its text without secrets */
 };
 
 struct document_meta {

@@ -76,16 +76,17 @@ static void check_models(const struct model *a, const struct model *b)
 
 static void check_printed(const struct model *model, const struct model *before)
 {
-	size_t bytes, next_bytes, before_bytes;
-	char  *text = model_print(model, true, &bytes);
-	char  *before_text = model_print(before, true, &before_bytes);
-	char  *next = model_print_next(model, before, before_text, &next_bytes);
+	size_t               bytes;
+	char                *text = model_print(model, true, &bytes);
+	struct model_printed printed, next;
 
-	ck_assert_uint_eq(bytes, next_bytes);
-	ck_assert_str_eq(text, next);
+	ck_assert_int_eq(model_print_next(before, NULL, NULL, &printed), 0);
+	ck_assert_int_eq(model_print_next(model, before, &printed, &next), 0);
+	ck_assert_uint_eq(bytes, next.bytes);
+	ck_assert_str_eq(text, next.text);
 	free(text);
-	free(before_text);
-	free(next);
+	model_printed_clear(&printed);
+	model_printed_clear(&next);
 }
 
 /* Reads `text` in each way.  Returns the model, the caller's, or NULL when it is refused in each. */

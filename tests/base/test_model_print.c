@@ -123,17 +123,18 @@ START_TEST(printing_without_memory_gives_nothing)
 	}
 	failed = true;
 	for (size_t good = 0; failed; good++) {
-		size_t bytes;
-		char  *before = print(model, true);
-		char  *text;
+		struct model_printed before, next;
+		int                  result;
 
+		ck_assert_int_eq(model_print_next(model, NULL, NULL, &before), 0);
 		failing_begin(good);
-		text = model_print_next(model, model, before, &bytes);
+		result = model_print_next(model, model, &before, &next);
 		failed = failing_end();
-		ck_assert(failed == (text == NULL));
-		ck_assert_uint_eq(failing_held(), text != NULL);
-		free(text);
-		free(before);
+		ck_assert_int_eq(result, failed ? -1 : 0);
+		ck_assert_uint_eq(failing_held(), failed ? 0 : 2);
+		ck_assert(failed == (next.text == NULL));
+		model_printed_clear(&next);
+		model_printed_clear(&before);
 	}
 	model_free(model);
 }
@@ -143,10 +144,10 @@ END_TEST
 START_TEST(what_is_equal_is_copied)
 {
 	static const char end[] = ",'proxy':{'ssh://\\n  }\\n':{'a':'\\n  }'}}";
-	char              changed[1024];
-	struct model     *before, *after;
-	char             *text, *next, *line;
-	size_t            bytes;
+	char                 changed[1024];
+	struct model        *before, *after;
+	struct model_printed text, next;
+	char                *line;
 
 	snprintf(changed, sizeof changed, "{'7':" NETWORK(PRIVATE_1, "%s") ",'8':" NETWORK(PRIVATE_2, "%s")
 	         ",'9':" NETWORK(PRIVATE_3, "") "}", end, end);
@@ -154,26 +155,51 @@ START_TEST(what_is_equal_is_copied)
 	snprintf(changed, sizeof changed, "{'6':" NETWORK(PRIVATE_1, "%s") ",'8':" NETWORK(PRIVATE_2, "%s")
 	         ",'9':" NETWORK(PRIVATE_3, ",'mtu':1300") "}", end, end);
 	after = document_read(changed, NULL);
-	text = print(before, true);
-	next = model_print_next(after, before, text, &bytes);
+	ck_assert_int_eq(model_print_next(before, NULL, NULL, &text), 0);
+	ck_assert_int_eq(model_print_next(after, before, &text, &next), 0);
 	line = print(after, true);
-	ck_assert_str_eq(next, line);
+	ck_assert_str_eq(next.text, line);
 	free(line);
-	free(next);
-	for (line = strstr(text, "1420"); line != NULL; line = strstr(line, "1420"))
+	model_printed_clear(&next);
+	for (line = strstr(text.text, "1420"); line != NULL; line = strstr(line, "1420"))
 		memcpy(line, "1333", 4);
-	next = model_print_next(after, before, text, &bytes);
-	ck_assert_uint_eq(strlen(next), bytes);
-	line = strstr(next, "\"6\"");
+	ck_assert_int_eq(model_print_next(after, before, &text, &next), 0);
+	ck_assert_uint_eq(strlen(next.text), next.bytes);
+	line = strstr(next.text, "\"6\"");
 	ck_assert_int_eq(strncmp(strstr(line, "\"mtu\""), "\"mtu\": 1420", 11), 0);
-	line = strstr(next, "\"8\"");
+	line = strstr(next.text, "\"8\"");
 	ck_assert_int_eq(strncmp(strstr(line, "\"mtu\""), "\"mtu\": 1333", 11), 0);
-	line = strstr(next, "\"9\"");
+	line = strstr(next.text, "\"9\"");
 	ck_assert_int_eq(strncmp(strstr(line, "\"mtu\""), "\"mtu\": 1300", 11), 0);
-	free(next);
-	free(text);
+	model_printed_clear(&next);
+	model_printed_clear(&text);
 	model_free(before);
 	model_free(after);
+}
+END_TEST
+
+START_TEST(each_network_of_a_text_is_found_there)
+{
+	struct model        *model = document_read("{'7':" NETWORK(PRIVATE_1, "") ",'8':" NETWORK(PRIVATE_2, "")
+	                                           ",'9':" NETWORK(PRIVATE_3, ",'mtu':1300") "}", NULL);
+	struct model_printed printed;
+	const char          *end = NULL;
+
+	ck_assert_int_eq(model_print_next(model, NULL, NULL, &printed), 0);
+	for (size_t i = 0; i < 3; i++) {
+		size_t      bytes;
+		const char *text = model_printed_network(&printed, i, &bytes);
+		char        begin[] = "  \"7\": {\n";
+
+		begin[3] = (char)('7' + i);
+		ck_assert_int_eq(strncmp(text, begin, strlen(begin)), 0);
+		ck_assert_int_eq(strncmp(text + bytes - 4, "\n  }", 4), 0);
+		ck_assert_ptr_eq(text, end == NULL ? printed.text + 2 : end + 2);
+		end = text + bytes;
+	}
+	ck_assert_str_eq(end, "\n}\n");
+	model_printed_clear(&printed);
+	model_free(model);
 }
 END_TEST
 
@@ -247,6 +273,7 @@ void test_model_print(TCase *tc)
 	tcase_add_test(tc, secrets_are_kept_back);
 	tcase_add_test(tc, printing_without_memory_gives_nothing);
 	tcase_add_test(tc, what_is_equal_is_copied);
+	tcase_add_test(tc, each_network_of_a_text_is_found_there);
 	tcase_add_test(tc, many_networks_are_quick);
 	tcase_add_test(tc, many_peers_are_quick);
 }

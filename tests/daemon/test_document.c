@@ -79,7 +79,7 @@ START_TEST(what_is_stored_is_loaded_and_only_its_owner_reads_it)
 	ck_assert_uint_eq(st.st_mode & 0777, 0600);
 	ck_assert_int_eq(document_load(dir, &to, &back, NULL), 1);
 	ck_assert_str_eq(to->digest, from->digest);
-	ck_assert_mem_eq(to->text, from->text, from->bytes);
+	ck_assert_mem_eq(to->printed.text, from->printed.text, from->printed.bytes);
 	ck_assert_uint_eq(back.generation, 7);
 	ck_assert_str_eq(back.config, meta.config);
 	document_drop(from);
@@ -97,8 +97,8 @@ START_TEST(a_document_made_from_the_one_before_is_none_the_worse)
 		struct document *next = document_new(document_read(texts[i], NULL), before);
 
 		ck_assert_ptr_nonnull(next);
-		ck_assert_uint_eq(next->bytes, plain->bytes);
-		ck_assert_str_eq(next->text, plain->text);
+		ck_assert_uint_eq(next->printed.bytes, plain->printed.bytes);
+		ck_assert_str_eq(next->printed.text, plain->printed.text);
 		ck_assert_str_eq(next->digest, plain->digest);
 		ck_assert_str_eq(next->etag, plain->etag);
 		ck_assert_str_eq(next->etag_public, plain->etag_public);
@@ -107,6 +107,45 @@ START_TEST(a_document_made_from_the_one_before_is_none_the_worse)
 		before = next;
 	}
 	document_drop(before);
+}
+END_TEST
+
+/* A digest that nobody would make shows that it was copied. */
+START_TEST(only_networks_written_anew_get_a_new_digest)
+{
+	static const char third[] = "{'51819':" NETWORK(PRIVATE_3, "") ",'51820':" NETWORK(PRIVATE_1, "")
+				    ",'51821':" NETWORK(PRIVATE_2, ",'mtu':1300") "}";
+	struct document  *before = make(BOTH), *plain = make(third), *next;
+
+	memset(before->parts[0], 'x', sizeof before->parts[0]);
+	memset(before->parts[1], 'y', sizeof before->parts[1]);
+	next = document_new(document_read(third, NULL), before);
+	ck_assert_mem_eq(next->parts[0], plain->parts[0], sizeof plain->parts[0]);
+	ck_assert_mem_eq(next->parts[1], before->parts[0], sizeof before->parts[0]);
+	ck_assert_mem_eq(next->parts[2], plain->parts[2], sizeof plain->parts[2]);
+	ck_assert_str_ne(next->digest, plain->digest);
+	document_drop(before);
+	document_drop(plain);
+	document_drop(next);
+}
+END_TEST
+
+START_TEST(documents_that_differ_have_other_tags)
+{
+	static const char *const texts[] = { "{}", ONE, TWO, BOTH,
+					     "{'51820':" NETWORK(PRIVATE_2, "") ",'51821':" NETWORK(PRIVATE_1, "") "}",
+					     "{'51820':" NETWORK(PRIVATE_1, ",'mtu':1300") "}",
+					     "{'51822':" NETWORK(PRIVATE_1, "") "}" };
+	struct document         *documents[sizeof texts / sizeof texts[0]];
+	size_t                   count = sizeof texts / sizeof texts[0];
+
+	for (size_t i = 0; i < count; i++)
+		documents[i] = make(texts[i]);
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < i; k++)
+			ck_assert_msg(strcmp(documents[i]->etag, documents[k]->etag) != 0, "%zu, %zu", i, k);
+	for (size_t i = 0; i < count; i++)
+		document_drop(documents[i]);
 }
 END_TEST
 
@@ -119,7 +158,7 @@ START_TEST(a_crash_between_the_two_files_leaves_the_old_document_and_its_config)
 	memset(new.config, '2', DOCUMENT_DIGEST_TEXT - 1);
 	ck_assert_int_eq(document_store(dir, one, &old, &none, NULL), 0);
 	ck_assert_int_eq(document_store(dir, two, &new, &old, NULL), 0);
-	file_put("state.json", one->text);
+	file_put("state.json", one->printed.text);
 	ck_assert_int_eq(document_load(dir, &to, &back, NULL), 1);
 	ck_assert_str_eq(to->digest, one->digest);
 	ck_assert_str_eq(back.config, old.config);
@@ -138,8 +177,8 @@ START_TEST(every_cut_of_a_stored_document_is_refused_with_the_files_name)
 	struct tg_error      err;
 
 	ck_assert_int_eq(document_store(dir, one, &meta, &none, NULL), 0);
-	for (size_t n = 0; n + 1 < one->bytes; n++) {
-		char *cut = strndup(one->text, n);
+	for (size_t n = 0; n + 1 < one->printed.bytes; n++) {
+		char *cut = strndup(one->printed.text, n);
 
 		file_put("state.json", cut);
 		free(cut);
@@ -269,7 +308,7 @@ END_TEST
 START_TEST(a_document_without_room_leaves_the_old_meta)
 {
 	struct document    *one = make(ONE), *two = make(BOTH);
-	const struct rlimit room = { two->bytes - 1, RLIM_INFINITY };
+	const struct rlimit room = { two->printed.bytes - 1, RLIM_INFINITY };
 	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 	struct tg_error     err;
 
@@ -325,6 +364,8 @@ void test_document(TCase *tc)
 	tcase_add_test(tc, nothing_stored_is_no_document);
 	tcase_add_test(tc, what_is_stored_is_loaded_and_only_its_owner_reads_it);
 	tcase_add_test(tc, a_document_made_from_the_one_before_is_none_the_worse);
+	tcase_add_test(tc, only_networks_written_anew_get_a_new_digest);
+	tcase_add_test(tc, documents_that_differ_have_other_tags);
 	tcase_add_test(tc, a_crash_between_the_two_files_leaves_the_old_document_and_its_config);
 	tcase_add_test(tc, every_cut_of_a_stored_document_is_refused_with_the_files_name);
 	tcase_add_test(tc, a_damaged_meta_is_refused);

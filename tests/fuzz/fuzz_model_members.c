@@ -59,15 +59,16 @@ static void check_faults(const struct model_faults *a, const struct model_faults
 
 static void check_printed(const struct model *a, const struct model *b, const struct model *before)
 {
-	size_t bytes[2], before_bytes;
-	char  *before_text = model_print(before, true, &before_bytes);
-	char  *one = model_print(a, true, &bytes[0]);
-	char  *other = model_print_next(b, before, before_text, &bytes[1]);
+	size_t               bytes;
+	char                *text = model_print(a, true, &bytes);
+	struct model_printed printed, next;
 
-	check(bytes[0] == bytes[1] && memcmp(one, other, bytes[0]) == 0);
-	free(before_text);
-	free(one);
-	free(other);
+	check(model_print_next(before, NULL, NULL, &printed) == 0);
+	check(model_print_next(b, before, &printed, &next) == 0);
+	check(bytes == next.bytes && memcmp(text, next.text, bytes) == 0);
+	free(text);
+	model_printed_clear(&printed);
+	model_printed_clear(&next);
 }
 
 static void check_same(const struct reading *a, const struct reading *b, const struct model *before)
