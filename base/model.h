@@ -171,10 +171,12 @@ bool model_same_network(const struct model *a, const struct model_network *x, co
 bool model_equal_network(const struct model *a, const struct model_network *x, const struct model *b,
                          const struct model_network *y);
 
-/* A sealed memory file of it (the caller's), or -1. */
-int model_pack(const struct model *model, struct tg_error *err);
-/* Reads and checks one: seals, sizes, every index, order of ports and peers, termination of texts.
- * The caller frees it; NULL when it is refused. */
+/* A sealed memory file (the caller's) of what the kernel is to have, without names and hosts: of all
+ * networks, or (diff not NULL) of those that `diff`, which leads to `model`, adds or changes.  -1: no memory
+ * or no descriptor. */
+int model_pack(const struct model *model, const struct model_diff *diff, struct tg_error *err);
+/* Reads and checks one: seals, sizes, every index, order of ports and peers.  The caller frees it; NULL when
+ * it is refused. */
 struct model *model_unpack(int fd, struct tg_error *err);
 
 /* A host name as the document and a client's Host or server name must have it: labels of letters,

@@ -8,9 +8,9 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-#define PACK_MAGIC UINT64_C(0x31444f4d4c4c4f54)	/* "TOLLMOD1" */
+#define PACK_MAGIC UINT64_C(0x32444f4d4c4c4f54)	/* "TOLLMOD2" */
 /* A document of 64 MiB makes less: its arrays are no larger than the text that they are read from, but
- * for peers and hosts, which are twice as large at most. */
+ * for peers, which are twice as large at most. */
 #define PACK_MOST  ((size_t)256 << 20)
 
 struct pack_head {
@@ -18,39 +18,117 @@ struct pack_head {
 	uint64_t networks_count;
 	uint64_t cidrs_count;
 	uint64_t peers_count;
-	uint64_t hosts_count;
-	uint64_t upstreams_count;
-	uint64_t texts_bytes;
 };
 
 /* Padding would carry bytes of this process's memory. */
 _Static_assert(sizeof(struct model_network) == 2 * 32 + 2 * 2 + 8 * 4, "padding");
 _Static_assert(sizeof(struct tg_endpoint) == 20, "padding");
 _Static_assert(sizeof(struct model_peer) == 2 * 32 + 20 + 2 * 2 + 2 * 4, "padding");
-_Static_assert(sizeof(struct model_host) == 6 * 4 + 4, "padding");
 
-int model_pack(const struct model *model, struct tg_error *err)
+static void pack_ranges(const struct model *from, uint32_t *first, uint32_t count, struct model *to)
+{
+	memcpy(to->cidrs + to->cidrs_count, from->cidrs + *first, count * sizeof *to->cidrs);
+	*first = (uint32_t)to->cidrs_count;
+	to->cidrs_count += count;
+}
+
+static void pack_network(const struct model *from, const struct model_network *network, struct model *to)
+{
+	struct model_network *copy = &to->networks[to->networks_count++];
+
+	*copy = *network;
+	copy->name_at = copy->hosts_first = copy->hosts_count = 0;
+	pack_ranges(from, &copy->addresses_first, copy->addresses_count, to);
+	copy->peers_first = (uint32_t)to->peers_count;
+	for (uint32_t i = 0; i < copy->peers_count; i++) {
+		struct model_peer *peer = &to->peers[to->peers_count++];
+
+		*peer = from->peers[network->peers_first + i];
+		pack_ranges(from, &peer->ranges_first, peer->ranges_count, to);
+	}
+}
+
+static int pack_file(const struct model *model, struct tg_error *err)
 {
 	const struct pack_head head = {
 		.magic = PACK_MAGIC,
 		.networks_count = model->networks_count,
 		.cidrs_count = model->cidrs_count,
 		.peers_count = model->peers_count,
-		.hosts_count = model->hosts_count,
-		.upstreams_count = model->upstreams_count,
-		.texts_bytes = model->texts_bytes,
 	};
 	const struct tg_part parts[] = {
 		{ &head, sizeof head },
 		{ model->networks, model->networks_count * sizeof *model->networks },
 		{ model->cidrs, model->cidrs_count * sizeof *model->cidrs },
 		{ model->peers, model->peers_count * sizeof *model->peers },
-		{ model->hosts, model->hosts_count * sizeof *model->hosts },
-		{ model->upstreams, model->upstreams_count * sizeof *model->upstreams },
-		{ model->texts, model->texts_bytes },
 	};
 
 	return tg_memfd_make("tollgate-model", parts, sizeof parts / sizeof parts[0], err);
+}
+
+/* How far a walk through the networks has come in what a diff says is new. */
+struct news {
+	const struct model_diff *diff;	/* borrowed; NULL: everything is */
+	size_t                   added, changed;
+};
+
+static bool is_news(struct news *news, uint16_t port)
+{
+	const struct model_diff *diff = news->diff;
+
+	if (diff == NULL)
+		return true;
+	if (news->added < diff->added_count && diff->added[news->added] == port) {
+		news->added++;
+		return true;
+	}
+	if (news->changed < diff->changed_count && diff->changed[news->changed] == port) {
+		news->changed++;
+		return true;
+	}
+	return false;
+}
+
+static void count_news(const struct model *model, struct news news, struct model *to)
+{
+	for (size_t i = 0; i < model->networks_count; i++) {
+		const struct model_network *network = &model->networks[i];
+
+		if (!is_news(&news, network->port))
+			continue;
+		to->networks_count++;
+		to->cidrs_count += network->addresses_count;
+		to->peers_count += network->peers_count;
+		for (uint32_t k = 0; k < network->peers_count; k++)
+			to->cidrs_count += model->peers[network->peers_first + k].ranges_count;
+	}
+}
+
+int model_pack(const struct model *model, const struct model_diff *diff, struct tg_error *err)
+{
+	struct news  news = { .diff = diff };
+	struct model copy = { .networks_count = 0 };
+	int          fd = -1;
+
+	count_news(model, news, &copy);
+	copy.networks = model_alloc((copy.networks_count + 1) * sizeof *copy.networks);
+	copy.cidrs = model_alloc((copy.cidrs_count + 1) * sizeof *copy.cidrs);
+	copy.peers = model_alloc((copy.peers_count + 1) * sizeof *copy.peers);
+	copy.networks_count = copy.cidrs_count = copy.peers_count = 0;
+	if (copy.networks == NULL || copy.cidrs == NULL || copy.peers == NULL) {
+		tg_fail_memory(err);
+		goto undo_copy;
+	}
+	for (size_t i = 0; i < model->networks_count; i++)
+		if (is_news(&news, model->networks[i].port))
+			pack_network(model, &model->networks[i], &copy);
+	fd = pack_file(&copy, err);
+
+undo_copy:
+	model_release(copy.networks);
+	model_release(copy.cidrs);
+	model_release(copy.peers);
+	return fd;
 }
 
 /* What is still to be read of a mapped file. */
@@ -95,15 +173,18 @@ static bool unpack_arrays(struct unpack *u, struct model *m)
 	m->networks = take(u, &m->networks_count, head.networks_count, sizeof *m->networks);
 	m->cidrs = take(u, &m->cidrs_count, head.cidrs_count, sizeof *m->cidrs);
 	m->peers = take(u, &m->peers_count, head.peers_count, sizeof *m->peers);
-	m->hosts = take(u, &m->hosts_count, head.hosts_count, sizeof *m->hosts);
-	m->upstreams = take(u, &m->upstreams_count, head.upstreams_count, sizeof *m->upstreams);
-	m->texts = take(u, &m->texts_bytes, head.texts_bytes, 1);
-	return !u->too_short && !u->no_memory && u->left == 0;
+	m->hosts = take(u, &m->hosts_count, 0, sizeof *m->hosts);
+	m->upstreams = take(u, &m->upstreams_count, 0, sizeof *m->upstreams);
+	m->texts = take(u, &m->texts_bytes, 0, 1);
+	if (u->too_short || u->no_memory || u->left > 0)
+		return false;
+	m->texts[m->texts_bytes++] = '\0';
+	return true;
 }
 
 /* How far the slices have come. */
 struct cursor {
-	size_t cidrs, peers, hosts, upstreams;
+	size_t cidrs, peers;
 };
 
 /* A slice begins where the one before it ended. */
@@ -113,12 +194,6 @@ static bool follows(size_t *at, uint32_t first, uint32_t count, size_t total)
 		return false;
 	*at += count;
 	return true;
-}
-
-static bool texts_good(const struct model *m)
-{
-	return m->texts_bytes > 0 && m->texts_bytes <= UINT32_MAX && m->texts[0] == '\0' &&
-	       m->texts[m->texts_bytes - 1] == '\0';
 }
 
 static bool cidrs_good(const struct tg_cidr *cidrs, uint32_t count, bool masked)
@@ -166,73 +241,28 @@ static bool peers_good(const struct model *m, const struct model_network *networ
 	return true;
 }
 
-static bool host_good(const struct model *m, const struct model_host *host, struct cursor *at)
-{
-	char name[MSG_HOST_MOST];
-
-	if (host->name_at == 0 || host->name_at >= m->texts_bytes || host->host_header_at >= m->texts_bytes ||
-	    host->raw_at >= m->texts_bytes)
-		return false;
-	if (host->scheme > MODEL_SSH || host->proxy_protocol > MODEL_PROXY_V2 || host->redirect_to_https > 1)
-		return false;
-	if (!follows(&at->upstreams, host->upstreams_first, host->upstreams_count, m->upstreams_count))
-		return false;
-	for (uint32_t i = 0; i < host->upstreams_count; i++)
-		if (!endpoint_good(&m->upstreams[host->upstreams_first + i]))
-			return false;
-
-	const char *text = model_text(m, host->name_at);
-
-	if (host->scheme == MODEL_SSH)
-		return host->raw_at != 0;
-	return model_host_read(text, strlen(text), true, name) && strcmp(name, text) == 0;
-}
-
-static bool hosts_good(const struct model *m, const struct model_network *network, struct cursor *at)
-{
-	const struct model_host *hosts = m->hosts + network->hosts_first;
-
-	for (uint32_t i = 0; i < network->hosts_count; i++) {
-		if (!host_good(m, &hosts[i], at))
-			return false;
-		if (i == 0)
-			continue;
-
-		int order = strcmp(model_text(m, hosts[i - 1].name_at), model_text(m, hosts[i].name_at));
-
-		if (order > 0 || (order == 0 && hosts[i - 1].scheme >= hosts[i].scheme))
-			return false;
-	}
-	return true;
-}
-
 static bool network_good(const struct model *m, const struct model_network *network, struct cursor *at)
 {
-	if (network->port == 0 || network->mtu == 0 || network->mtu > 65535 ||
-	    network->name_at >= m->texts_bytes)
+	if (network->port == 0 || network->mtu == 0 || network->mtu > 65535 || network->name_at != 0 ||
+	    network->hosts_first != 0 || network->hosts_count != 0)
 		return false;
 	return follows(&at->cidrs, network->addresses_first, network->addresses_count, m->cidrs_count) &&
 	       cidrs_good(m->cidrs + network->addresses_first, network->addresses_count, false) &&
 	       follows(&at->peers, network->peers_first, network->peers_count, m->peers_count) &&
-	       peers_good(m, network, at) &&
-	       follows(&at->hosts, network->hosts_first, network->hosts_count, m->hosts_count) &&
-	       hosts_good(m, network, at);
+	       peers_good(m, network, at);
 }
 
 static bool model_good(const struct model *m)
 {
 	struct cursor at = { .cidrs = 0 };
 
-	if (!texts_good(m))
-		return false;
 	for (size_t i = 0; i < m->networks_count; i++) {
 		if (i > 0 && m->networks[i - 1].port >= m->networks[i].port)
 			return false;
 		if (!network_good(m, &m->networks[i], &at))
 			return false;
 	}
-	return at.cidrs == m->cidrs_count && at.peers == m->peers_count && at.hosts == m->hosts_count &&
-	       at.upstreams == m->upstreams_count;
+	return at.cidrs == m->cidrs_count && at.peers == m->peers_count;
 }
 
 struct model *model_unpack(int fd, struct tg_error *err)

@@ -156,7 +156,7 @@ static void apply_desire(struct control_apply *apply)
 	if (control->engine == NULL)
 		return;
 
-	int fd = model_pack(control->active->model, &err);
+	int fd = model_pack(control->active->model, NULL, &err);
 
 	/* Nothing would ever come of it; the next life begins with the same document. */
 	if (fd == -1)

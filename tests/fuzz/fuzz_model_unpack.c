@@ -18,12 +18,10 @@ static const char document[] =
 	"\"address\":[\"10.0.0.1/16\"],"
 	"\"peers\":{\"3ix68B2Fj0zbVx2LOC0Va1RhsIfIQjWSsEuLhNzHQXw=\":{\"allowed_ips\":[\"10.0.0.2\","
 	"\"::/0\"]},"
-	"\"bn4VRgm7Rplh0LBjV05YzKnFE6vRoqNt47jG94u3qWY=\":{\"allowed_ips\":[],\"endpoint\":\"192.0.2.1:5\"}},"
-	"\"proxy\":{\"http://a\":{\"upstreams\":[\"10.0.0.2:1\",\"[::1]:1\"],\"host_header\":\"b\"},"
-	"\"ssh://c\":1}},"
+	"\"bn4VRgm7Rplh0LBjV05YzKnFE6vRoqNt47jG94u3qWY=\":{\"allowed_ips\":[],\"endpoint\":\"192.0.2.1:5\"}}},"
 	"\"9\":{\"private_key\":\"OKZGQyal6EJcttis+2YVoAkmY3leRhDDjAymKdMUIng=\","
 	"\"address\":[\"fd00::1/64\"],"
-	"\"name\":\"n\",\"proxy\":{\"https://*.d\":[\"10.0.0.2:1\"]}}}";
+	"\"mtu\":1400}}";
 
 static void check(int holds)
 {
@@ -41,7 +39,7 @@ static uint8_t *packed(size_t *bytes)
 	int             fd;
 
 	check(model_parse(document, sizeof document - 1, &model, NULL, NULL) == MODEL_OK);
-	fd = model_pack(model, &err);
+	fd = model_pack(model, NULL, &err);
 	model_free(model);
 	map = tg_memfd_map(fd, 1, SIZE_MAX, bytes, &err);
 	check(map != NULL);
