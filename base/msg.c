@@ -39,7 +39,7 @@ static const struct {
 	[MSG_DESIRED] = { "DESIRED", BODY(desired), FROM(CONTROL), TO(ENGINE), 1, 1 },
 	[MSG_LEDGER] = { "LEDGER", BODY(ledger), FROM(ENGINE), TO(CONTROL), 1, 1 },
 	[MSG_LEDGER_DONE] = { "LEDGER_DONE", BODY(ledger_done), FROM(CONTROL), TO(ENGINE), 0, 0 },
-	[MSG_NETWORKS] = { "NETWORKS", BODY(networks), FROM(ENGINE), TO(CONTROL), 1, 1 },
+	[MSG_NETWORKS] = { "NETWORKS", BODY(networks), FROM(ENGINE), TO(CONTROL), 0, 1 },
 	[MSG_ROUTED] = { "ROUTED", BODY(routed), FROM(CONTROL), TO(ENGINE), 0, 0 },
 	[MSG_LOOK] = { "LOOK", BODY(look), FROM(CONTROL), TO(ENGINE), 0, 0 },
 	[MSG_SNAPSHOT] = { "SNAPSHOT", BODY(snapshot), FROM(ENGINE), TO(CONTROL), 1, 1 },

@@ -48,10 +48,11 @@ enum msg_type {
 	MSG_SEGMENT_DONE, /* all of a dead worker's counters are committed: unlink the file */
 	MSG_WORKER_STUCK, /* kill that worker: it did not acknowledge in time */
 	/* control and engine */
-	MSG_DESIRED,	/* control: + memfd, a packed model: make it so */
+	MSG_DESIRED,	/* control: + memfd, a packed model: make it so, whole or what is new in it */
 	MSG_LEDGER,	/* engine: + memfd, struct msg_reading[count]: store these before I go on */
 	MSG_LEDGER_DONE, /* control: they are committed */
-	MSG_NETWORKS,	/* engine: + memfd, a snapshot without peers: what is up, with cookies */
+	MSG_NETWORKS,	/* engine: + memfd, a snapshot without peers: what is up, with cookies; no memfd: that
+			 * is as it was told last */
 	MSG_ROUTED,	/* control: all workers obey routes made of that MSG_NETWORKS */
 	MSG_LOOK,	/* control: send a snapshot */
 	MSG_SNAPSHOT,	/* engine: + memfd, a snapshot */
@@ -156,6 +157,7 @@ struct msg_none {
 
 struct msg_desired {
 	uint64_t generation;
+	uint64_t before;	/* of the MSG_DESIRED to which this adds what is new; 0: it is whole */
 };
 
 /* Identifies one life of an interface: while it is equal, its counters only grow.  All zero: an

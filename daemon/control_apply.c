@@ -18,6 +18,7 @@
 #include "daemon/control_edit.h"
 #include "daemon/control_etag.h"
 #include "daemon/control_events.h"
+#include "daemon/desire.h"
 #include "daemon/document.h"
 #include "daemon/jobs.h"
 #include "daemon/role.h"
@@ -58,6 +59,7 @@ struct control_apply {
 	struct document_meta meta;	/* as stored */
 	uint64_t             round;	/* of the last MSG_DESIRED: only grows, also over a restart */
 	bool                 round_done;	/* it is in force */
+	struct desire        desire;
 	bool                 going;	/* MSG_GO came */
 	struct event        *engine_gone;
 };
@@ -104,6 +106,7 @@ void control_apply_free(struct control_apply *apply)
 		apply_free(apply->first);
 		apply->first = next;
 	}
+	desire_forget(&apply->desire);
 	tg_close_at(&apply->state_dir);
 	if (apply->engine_gone != NULL)
 		event_free(apply->engine_gone);
@@ -146,22 +149,18 @@ void control_apply_go(struct control_apply *apply)
 	apply_ready(apply);
 }
 
-static void apply_desire(struct control_apply *apply)
+/* `edit` led to the active document; NULL: the engine is told all of it. */
+static void apply_desire(struct control_apply *apply, const struct control_edit *edit)
 {
-	struct control    *control = apply->control;
-	struct msg_desired body = { .generation = ++apply->round };
-	struct tg_error    err;
+	struct control *control = apply->control;
 
+	apply->round++;
 	apply->round_done = false;
 	if (control->engine == NULL)
-		return;
-
-	int fd = model_pack(control->active->model, NULL, &err);
-
-	/* Nothing would ever come of it; the next life begins with the same document. */
-	if (fd == -1)
-		tg_die("cannot hand the document to the engine: %s", err.text);
-	channel_send_taken(control->engine, MSG_DESIRED, &body, fd);
+		desire_forget(&apply->desire);
+	else
+		desire_send(&apply->desire, control->engine, apply->round, control->active,
+		            edit != NULL ? edit->before : NULL, edit != NULL ? &edit->diff : NULL);
 }
 
 void control_apply_engine(struct control_apply *apply)
@@ -170,7 +169,7 @@ void control_apply_engine(struct control_apply *apply)
 		evtimer_del(apply->engine_gone);
 	if (!apply->control->has_document)
 		return;
-	apply_desire(apply);
+	apply_desire(apply, NULL);
 	if (apply->first != NULL && apply->first->state == APPLY_ENGINE)
 		apply->first->round = apply->round;
 }
@@ -296,7 +295,7 @@ void control_apply_engine_gone(struct control_apply *apply)
 static void apply_enforce(struct control_apply *apply)
 {
 	apply->first->state = APPLY_ENGINE;
-	apply_desire(apply);
+	apply_desire(apply, &apply->first->edit);
 	apply->first->round = apply->round;
 	if (apply->control->engine == NULL)
 		control_apply_engine_gone(apply);

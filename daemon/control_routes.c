@@ -371,14 +371,15 @@ void control_routes_networks(struct control_routes *routes, const struct msg_net
 
 	if (routes->reports_count == REPORTS_MOST)
 		tg_die("the engine reports without waiting for answers");
-	if (snapshot_unpack(fd, &state, &err) == -1) {
-		/* Without an answer the engine, and a client's apply with it, would wait for ever. */
+	/* Without an answer the engine, and a client's apply with it, would wait for ever. */
+	if (fd != -1 && snapshot_unpack(fd, &state, &err) == -1)
 		tg_die("the engine's report cannot be taken up: %s", err.text);
+	if (fd != -1) {
+		control_events_networks(routes->control->events, &routes->state, &state);
+		snapshot_clear(&routes->state);
+		routes->state = state;
 	}
-	control_events_networks(routes->control->events, &routes->state, &state);
 	control_metrics_repaired(routes->control->metrics, body->repaired);
-	snapshot_clear(&routes->state);
-	routes->state = state;
 	routes->reports[routes->reports_count++] =
 		(struct report){ .seq = body->seq, .round = body->generation, .complete = body->complete };
 	routes_next(routes);

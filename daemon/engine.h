@@ -18,6 +18,7 @@ struct channel;
 struct event;
 struct event_base;
 struct model;
+struct model_network;
 struct role;
 struct state;
 
@@ -34,16 +35,18 @@ struct state;
 #define ENGINE_POLL_MS	   5	/* while a wireguard-go starts */
 #define ENGINE_PORTS	   65536
 
-/* A document, held by the engine and by each network that was last brought in line with it. */
+/* A document, or what was new in one: held by each network that is to be, or was last, brought in line with
+ * it. */
 struct engine_model {
 	struct model *model;
-	uint64_t      generation;
 	unsigned      refs;
 };
 
 struct engine_network {
 	struct engine       *engine;	/* borrowed */
 	struct tenant        tenant;
+	struct engine_model *desired;	/* the document that wants it; NULL: it is to be removed */
+	const struct model_network *want;	/* in `desired`, NULL as that is */
 	struct engine_model *settled;	/* the document that the kernel was last equal to; NULL: not known */
 	struct event        *exited;	/* of wireguard-go */
 	int                  watched;	/* a pidfd of its own for `exited`, -1 */
@@ -53,7 +56,6 @@ struct engine_network {
 	struct tg_key        public_key;	/* that its counters are booked under */
 	uint32_t             ifindex;
 	uint32_t             mtu;
-	bool                 wanted;	/* by the document */
 	bool                 suspect;	/* is to be looked at */
 	bool                 changed;	/* by the document, and not settled since */
 	bool                 dirty;	/* differs: is to be worked on */
@@ -106,7 +108,7 @@ struct engine {
 	struct netns_host   host;
 	struct apply_kernel kernel;
 
-	struct engine_model    *desired;	/* NULL: none yet, nothing is touched */
+	uint64_t                generation;	/* of the newest MSG_DESIRED; 0: none, nothing is touched */
 	struct engine_network **networks;	/* by port */
 	uint64_t                present[ENGINE_PORTS / 64];	/* a bit for each port that has one */
 	enum engine_phase       phase;
@@ -114,7 +116,9 @@ struct engine {
 	struct plan             plan;	/* under way, for plan_port (0: none) */
 	size_t                  plan_at;
 	uint16_t                plan_port;
+	bool                    unlisted;	/* a name of ours may be there that is not in the table */
 	bool                    announce;	/* control is to hear of something */
+	bool                    news;		/* what is up is not as control was told last */
 	bool                    hasty;	/* only what the document changed is looked at; the rest behind */
 	bool                    rekeying;	/* readings would be booked twice: no looks now */
 	uint32_t                repaired;
@@ -140,9 +144,10 @@ struct engine_network *engine_after(const struct engine_network *n);
 struct engine_network *engine_network_get(struct engine *e, uint16_t port);
 void engine_network_free(struct engine *e, uint16_t port);
 void engine_suspect_all(struct engine *e);
-/* What the document has, what this process knows and what has a name of ours: all in one table, suspect.
- * Whether any differs from what was settled before. */
-bool engine_enlist(struct engine *e);
+/* Takes over a new document, or (`whole` false) what is new in it, and drops the caller's hold of it.  What
+ * the document has, what this process knows and what has a name of ours: all in one table, suspect.  Whether
+ * any differs from what was settled before. */
+bool engine_enlist(struct engine *e, struct engine_model *held, bool whole);
 /* The broker did not take the network with that cookie: it is told again with the next round. */
 void engine_broker_refused(struct engine *e, uint64_t cookie);
 /* A new broker knows nothing: from `greet_at` on it gets every namespace that the document wants, as many
@@ -176,6 +181,7 @@ bool engine_ledger_send(struct engine *e);
 void engine_look_begin(struct engine *e, const struct msg_look *ask);
 void engine_look_some(struct engine *e, uint64_t until_ms);
 void engine_look_stop(struct engine *e);
+/* Tells control how far its document is in force, and what is up when that is news. */
 void engine_announce(struct engine *e, bool complete);
 
 /* engine_watch.c: who tells of drift. */
@@ -185,5 +191,6 @@ void engine_watch_stop(struct engine *e);
 void engine_watch_network(struct engine *e, struct engine_network *n);
 /* Takes in what has been told until now. */
 void engine_watch_drain(struct engine *e);
+void engine_watch_drain_names(struct engine *e);
 
 #endif

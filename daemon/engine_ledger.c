@@ -61,7 +61,7 @@ static void add_beginning(struct engine *e, const struct engine_network *n, cons
 void engine_ledger_plan(struct engine *e, const struct engine_network *n, const struct state *have,
                         const struct plan *plan)
 {
-	const struct model  *model = e->desired->model;
+	const struct model  *model = n->desired->model;
 	const struct tg_key *booked = n->keyed ? &n->public_key : &have->public_key;
 	bool                 rekey = have->device && !tg_key_is_zero(booked) &&
 	             !tg_key_equal(booked, &plan->want->public_key);

@@ -41,7 +41,7 @@ static struct snapshot_network *add_network(struct engine *e, struct engine_look
 	                              sizeof *network);
 	network = &snapshot->networks[snapshot->networks_count++];
 	memset(network, 0, sizeof *network);
-	network->public_key = model_find(e->desired->model, n->tenant.port)->public_key;
+	network->public_key = n->want->public_key;
 	if (n->tenant.cookie != 0)
 		memcpy(network->epoch.boot_id, e->host.boot_id, sizeof network->epoch.boot_id);
 	network->epoch.netns_cookie = n->tenant.cookie;
@@ -87,8 +87,7 @@ static void add_peer(struct engine_looking *to, const struct state *have, const 
 static void add_peers(struct engine *e, struct engine_looking *to, struct engine_network *n,
                       struct snapshot_network *network)
 {
-	const struct model_network *want = model_find(e->desired->model, n->tenant.port);
-	struct state                have = { .exists = true, .link = STATE_LINK_OURS };
+	struct state have = { .exists = true, .link = STATE_LINK_OURS };
 
 	if (n->tenant.ns == -1 || n->ifindex == 0 || e->kernel.wireguard == NULL)
 		return;
@@ -98,7 +97,7 @@ static void add_peers(struct engine *e, struct engine_looking *to, struct engine
 			network->public_key = n->public_key;
 		state_sort(&have);
 		for (size_t i = 0; i < have.peers_count; i++)
-			if (model_find_peer(e->desired->model, want, &have.peers[i].public_key) != NULL)
+			if (model_find_peer(n->desired->model, n->want, &have.peers[i].public_key) != NULL)
 				add_peer(to, &have, &have.peers[i]);
 	}
 	network->peers_count = (uint32_t)to->snapshot.peers_count - network->peers_first;
@@ -145,8 +144,7 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 		return;
 	for (struct engine_network *n = engine_next(e, looking->at); n != NULL; n = engine_after(n)) {
 		looking->at = n->tenant.port + 1U;
-		if (!n->wanted || e->desired == NULL ||
-		    (looking->ask.port != 0 && looking->ask.port != n->tenant.port))
+		if (n->want == NULL || (looking->ask.port != 0 && looking->ask.port != n->tenant.port))
 			continue;
 		add_peers(e, looking, n, add_network(e, looking, n));
 		if (tg_clock_ms() >= until_ms) {
@@ -166,17 +164,21 @@ void engine_announce(struct engine *e, bool complete)
 	struct engine_looking list = { .active = true };
 	struct msg_networks   body = {
 		  .seq = ++e->seq,
-		  .generation = e->desired->generation,
+		  .generation = e->generation,
 		  .complete = complete,
 		  .repaired = e->repaired,
 	};
 
 	if (e->control == NULL)
 		return;
-	for (const struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n))
-		if (n->wanted)
+	for (const struct engine_network *n = engine_next(e, 1); e->news && n != NULL; n = engine_after(n))
+		if (n->want != NULL)
 			add_network(e, &list, n);
-	send_snapshot(e, &list, MSG_NETWORKS, &body);
+	if (e->news)
+		send_snapshot(e, &list, MSG_NETWORKS, &body);
+	else
+		channel_send(e->control, MSG_NETWORKS, &body, NULL, 0);
+	e->news = false;
 	e->repaired = 0;
 	if (complete)
 		e->announce = false;

@@ -56,6 +56,7 @@ void engine_network_free(struct engine *e, uint16_t port)
 	if (n->exited != NULL)
 		event_free(n->exited);
 	tg_close_at(&n->watched);
+	engine_model_drop(&n->desired);
 	engine_model_drop(&n->settled);
 	tenant_clear(&n->tenant);
 	free(n);
@@ -72,25 +73,34 @@ static void on_listed(uint16_t port, void *arg)
 	engine_network_get(arg, port);
 }
 
-/* Whether the new document wants what the kernel was last equal to. */
-static bool is_settled(const struct engine *e, const struct engine_network *n,
-                       const struct model_network *want)
+/* Whether the document wants what the kernel was last equal to. */
+static bool is_settled(const struct engine_network *n)
 {
 	const struct model *before = n->settled != NULL ? n->settled->model : NULL;
 
-	return before != NULL && n->up && !n->dirty &&
-	       model_same_network(before, model_find(before, n->tenant.port), e->desired->model, want);
+	if (n->settled == NULL || !n->up || n->dirty)
+		return false;
+	return n->settled == n->desired ||
+	       model_same_network(before, model_find(before, n->tenant.port), n->desired->model, n->want);
 }
 
-static void enlist_one(struct engine *e, struct engine_network *n)
+static void want(struct engine_network *n, struct engine_model *held, const struct model_network *network)
 {
-	const struct model_network *want = model_find(e->desired->model, n->tenant.port);
+	if (n->want == NULL || network == NULL ||
+	    !tg_key_equal(&n->want->public_key, &network->public_key))
+		n->engine->news = true;
+	engine_model_drop(&n->desired);
+	n->want = network;
+	if (network != NULL)
+		n->desired = engine_model_hold(held);
+}
 
-	n->wanted = want != NULL;
-	n->changed = n->changed || !n->wanted || !is_settled(e, n, want);
-	if (!n->changed && n->settled != e->desired) {
+static void enlist_one(struct engine_network *n)
+{
+	n->changed = n->changed || n->want == NULL || !is_settled(n);
+	if (!n->changed && n->settled != n->desired) {
 		engine_model_drop(&n->settled);
-		n->settled = engine_model_hold(e->desired);
+		n->settled = engine_model_hold(n->desired);
 	}
 	n->suspect = true;
 	/* Control may not have stored the last reading; one that comes twice counts nothing twice. */
@@ -102,18 +112,30 @@ static void enlist_one(struct engine *e, struct engine_network *n)
 	n->backoff_ms = 0;
 }
 
-bool engine_enlist(struct engine *e)
+static void list_names(struct engine *e)
 {
-	const struct model *model = e->desired->model;
-	struct tg_error     err;
+	struct tg_error err;
+
+	e->unlisted = netns_list(e->host.prefix, on_listed, e, &err) != 0;
+	if (e->unlisted)
+		tg_log(TG_LOG_WARN, err.text, NULL);
+}
+
+bool engine_enlist(struct engine *e, struct engine_model *held, bool whole)
+{
+	const struct model *model = held->model;
 	bool                changed = false;
 
-	if (netns_list(e->host.prefix, on_listed, e, &err) != 0)
-		tg_log(TG_LOG_WARN, err.text, NULL);
+	/* While somebody watches, a name that nobody told of is not there. */
+	if (whole || e->unlisted || e->names == NULL)
+		list_names(e);
+	for (struct engine_network *n = engine_next(e, 1); whole && n != NULL; n = engine_after(n))
+		want(n, held, NULL);
 	for (size_t i = 0; i < model->networks_count; i++)
-		engine_network_get(e, model->networks[i].port);
+		want(engine_network_get(e, model->networks[i].port), held, &model->networks[i]);
+	engine_model_drop(&held);
 	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
-		enlist_one(e, n);
+		enlist_one(n);
 		changed |= n->changed;
 	}
 	return changed;
@@ -129,7 +151,7 @@ void engine_broker_refused(struct engine *e, uint64_t cookie)
 void engine_broker_greet(struct engine *e)
 {
 	for (struct engine_network *n = engine_next(e, e->greet_at); n != NULL; n = engine_after(n)) {
-		struct msg_netns add = { .netns_cookie = n->wanted ? n->tenant.cookie : 0 };
+		struct msg_netns add = { .netns_cookie = n->want != NULL ? n->tenant.cookie : 0 };
 
 		if (e->broker_waits >= ENGINE_BROKER_MOST)
 			return;

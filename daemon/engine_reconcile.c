@@ -77,7 +77,7 @@ static void on_failed(struct engine *e, struct engine_network *n, const struct t
 	n->failed = true;
 	if (known)
 		return;
-	e->announce = true;
+	e->announce = e->news = true;
 
 	char quoted[256];
 
@@ -94,7 +94,7 @@ static void log_settled(struct engine *e, const struct engine_network *n)
 		tg_log(TG_LOG_INFO, "network recovered", "network=%u", port);
 	else if (n->did[0] == '\0')
 		return;
-	else if (n->settled == e->desired)
+	else if (n->settled == n->desired)
 		tg_log(TG_LOG_WARN, "network repaired", "network=%u differed=%s", port, n->did);
 	else if (n->fresh)
 		tg_log(TG_LOG_INFO, "network created", "network=%u wireguard=%s", port, backend);
@@ -107,15 +107,17 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
                        const struct state *have)
 {
 	log_settled(e, n);
-	if (n->did[0] != '\0' && n->settled == e->desired && !n->failed) {
+	if (n->did[0] != '\0' && n->settled == n->desired && !n->failed) {
 		e->repaired++;
 		e->announce = true;
 	}
 	if (!n->up || n->ifindex != have->ifindex)
-		e->announce = true;
-	if (n->settled != e->desired) {
+		e->announce = e->news = true;
+	if (n->mtu != have->mtu || !n->keyed || !tg_key_equal(&n->public_key, &want->public_key))
+		e->news = true;
+	if (n->settled != n->desired) {
 		engine_model_drop(&n->settled);
-		n->settled = engine_model_hold(e->desired);
+		n->settled = engine_model_hold(n->desired);
 	}
 	n->up = true;
 	n->failed = n->changed = n->dirty = n->fresh = false;
@@ -133,9 +135,8 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
  * yet and stays suspect. */
 static bool plan_network(struct engine *e, struct engine_network *n, struct state *have, struct plan *to)
 {
-	const struct model_network *want = model_find(e->desired->model, n->tenant.port);
-	const struct model         *before = n->settled != NULL ? n->settled->model : NULL;
-	struct tg_error             err = { .code = TG_CODE_NONE };
+	const struct model *before = n->settled != NULL ? n->settled->model : NULL;
+	struct tg_error     err = { .code = TG_CODE_NONE };
 
 	n->suspect = false;
 	if (apply_read(&e->kernel, &e->host, &n->tenant, have, &err) != 0) {
@@ -147,7 +148,7 @@ static bool plan_network(struct engine *e, struct engine_network *n, struct stat
 		on_failed(e, n, &err);
 		return false;
 	}
-	if (differ_plan(e->desired->model, want, have, before, to) != 0) {
+	if (differ_plan(n->desired->model, n->want, have, before, to) != 0) {
 		tg_fail_memory(&err);
 		on_failed(e, n, &err);
 		return false;
@@ -155,10 +156,10 @@ static bool plan_network(struct engine *e, struct engine_network *n, struct stat
 	if (to->steps_count > 0) {
 		/* Its cookie is on routes and with the broker: those have to learn the new one. */
 		if (!have->exists)
-			e->announce = true;
+			e->announce = e->news = true;
 		return true;
 	}
-	on_settled(e, n, want, have);
+	on_settled(e, n, n->want, have);
 	engine_watch_network(e, n);
 	plan_clear(to);
 	return false;
@@ -194,13 +195,13 @@ static void look_some(struct engine *e, uint64_t until_ms)
 
 	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = engine_after(n)) {
 		e->at = n->tenant.port;
-		if (!n->wanted)
+		if (n->want == NULL)
 			engine_count_moved(e, n);
 		else if (n->suspect && n->retry_at_ms <= now && (n->changed || !e->hasty))
 			look_at(e, n);
 		else
 			continue;
-		if (n->wanted && n->suspect) {
+		if (n->want != NULL && n->suspect) {
 			engine_schedule(e, ENGINE_POLL_MS);
 			return;	/* what is to be changed must be known before anything is */
 		}
@@ -330,7 +331,7 @@ static bool tell_some(struct engine *e)
 {
 	for (struct engine_network *n = engine_next(e, e->at); n != NULL && e->broker != NULL;
 	     n = engine_after(n)) {
-		uint64_t         now = n->wanted ? n->tenant.cookie : 0;
+		uint64_t         now = n->want != NULL ? n->tenant.cookie : 0;
 		struct msg_netns add = { .netns_cookie = now };
 		struct msg_netns gone = { .netns_cookie = n->broker_cookie };
 
@@ -345,7 +346,7 @@ static bool tell_some(struct engine *e)
 		if (now != 0 && channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
 			e->broker_waits++;
 		n->broker_cookie = now;
-		e->announce = true;
+		e->announce = e->news = true;
 	}
 	clear_broker(e);
 	return true;
@@ -411,7 +412,7 @@ static void walk(struct engine *e, bool (*next)(struct engine *e), uint64_t unti
 		}
 	}
 	if (e->phase == ENGINE_REMOVE) {
-		e->announce = true;
+		e->announce = e->news = true;
 		finish(e);
 		return;
 	}
@@ -428,14 +429,14 @@ static void idle(struct engine *e)
 	uint64_t next = e->check_at_ms;
 	bool     begin = false;
 
-	if (e->desired == NULL || e->control == NULL)
+	if (e->generation == 0 || e->control == NULL)
 		return;
 	if (now >= e->check_at_ms) {
 		engine_suspect_all(e);
 		next = e->check_at_ms = now + ENGINE_CHECK_MS;
 	}
 	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
-		if (!n->wanted)
+		if (n->want == NULL)
 			continue;
 		if (n->failed && n->retry_at_ms <= now)
 			n->suspect = true;

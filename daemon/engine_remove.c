@@ -17,7 +17,7 @@ static struct engine_network *next_removal(const struct engine *e, uint32_t port
 {
 	struct engine_network *n = engine_next(e, port);
 
-	while (n != NULL && n->wanted)
+	while (n != NULL && n->want != NULL)
 		n = engine_after(n);
 	return n;
 }
@@ -58,16 +58,15 @@ static bool is_there(struct engine *e, struct engine_network *n)
 
 void engine_count_moved(struct engine *e, struct engine_network *n)
 {
-	const struct model *model = e->desired->model;
+	const struct engine_network *other = engine_next(e, 1);
 
 	if (n->counted || (!n->keyed && !is_there(e, n)) || !n->keyed)
 		return;
-	for (size_t i = 0; i < model->networks_count; i++) {
-		if (!tg_key_equal(&model->networks[i].public_key, &n->public_key))
-			continue;
+	while (other != NULL &&
+	       (other->want == NULL || !tg_key_equal(&other->want->public_key, &n->public_key)))
+		other = engine_after(other);
+	if (other != NULL)
 		count_last(e, n);
-		return;
-	}
 }
 
 bool engine_down_next(struct engine *e)
@@ -100,7 +99,8 @@ bool engine_remove_next(struct engine *e)
 
 		tg_log(TG_LOG_ERROR, "network not removed", "network=%u reason=%s", (unsigned)port,
 		       tg_quote(quoted, sizeof quoted, err.text));
-		/* It is in the table again with the next apply, which lists the names. */
+		/* It is in the table again with the next apply. */
+		e->unlisted = true;
 	} else {
 		tg_log(TG_LOG_INFO, "network removed", "network=%u", (unsigned)port);
 	}

@@ -17,31 +17,50 @@
 
 /* Who tells of drift at once.  What nobody tells of, the look at everything finds (ENGINE_CHECK_MS). */
 
-static void on_names(evutil_socket_t fd, short what, void *arg)
+/* Whether something is to be looked at. */
+static bool on_name(struct engine *e, const struct inotify_event *event)
 {
-	struct engine *e = arg;
+	uint16_t               port = event->len > 0 ? netns_port_of(e->host.prefix, event->name) : 0;
+	struct engine_network *n = e->networks[port];
+
+	if ((event->mask & IN_Q_OVERFLOW) != 0) {
+		e->unlisted = true;
+		engine_suspect_all(e);
+		return true;
+	}
+	if (port != 0 && n == NULL)
+		e->unlisted = true;
+	if (n == NULL || netns_pinned(&e->host, &n->tenant))
+		return false;
+	n->suspect = true;
+	return true;
+}
+
+void engine_watch_drain_names(struct engine *e)
+{
 	_Alignas(struct inotify_event) char buffer[4096];
 	bool touched = false;
 
-	(void)what;
-	for (ssize_t n = read(fd, buffer, sizeof buffer); n > 0; n = read(fd, buffer, sizeof buffer)) {
+	if (e->names == NULL)
+		return;
+	for (ssize_t n = read(e->names_fd, buffer, sizeof buffer); n > 0;
+	     n = read(e->names_fd, buffer, sizeof buffer)) {
 		for (char *at = buffer; at < buffer + n;) {
 			const struct inotify_event *event = (const void *)at;
-			uint16_t port = event->len > 0 ? netns_port_of(e->host.prefix, event->name) : 0;
 
 			at += sizeof *event + event->len;
-			if ((event->mask & IN_Q_OVERFLOW) != 0)
-				engine_suspect_all(e);
-			else if (port == 0 || e->networks[port] == NULL ||
-			         netns_pinned(&e->host, &e->networks[port]->tenant))
-				continue;
-			else
-				e->networks[port]->suspect = true;
-			touched = true;
+			touched |= on_name(e, event);
 		}
 	}
 	if (touched && e->phase == ENGINE_IDLE)
 		engine_schedule(e, 0);
+}
+
+static void on_names(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	engine_watch_drain_names(arg);
 }
 
 static void on_exited(evutil_socket_t fd, short what, void *arg)

@@ -81,11 +81,10 @@ static void on_engine_message(struct channel *channel, const struct msg *msg, in
 	struct control *control = arg;
 
 	(void)channel;
-	(void)count;
 	if (msg->type == MSG_LEDGER)
 		control_count_ledger(control->count, &msg->body.ledger, fds[0]);
 	else if (msg->type == MSG_NETWORKS)
-		control_routes_networks(control->routes, &msg->body.networks, fds[0]);
+		control_routes_networks(control->routes, &msg->body.networks, count > 0 ? fds[0] : -1);
 	else if (msg->type == MSG_SNAPSHOT)
 		control_snapshot(control, msg->body.snapshot.id, fds[0]);
 }

@@ -51,24 +51,26 @@ void engine_model_drop(struct engine_model **at)
 static void on_desired(struct engine *e, const struct msg *msg, int fd)
 {
 	struct engine_model *held = calloc(1, sizeof *held);
+	bool                 whole = msg->body.desired.before == 0;
 	struct tg_error      err = { .code = TG_CODE_NONE };
 
 	if (held == NULL)
 		tg_die("out of memory for a document");
 	held->model = model_unpack(fd, &err);
-	held->generation = msg->body.desired.generation;
 	held->refs = 1;
 	/* Control wrote it itself a moment ago: one of the two processes is not in its right mind. */
 	if (held->model == NULL)
 		tg_die("control sent a document that is none: %s", err.text);
-	engine_model_drop(&e->desired);
-	e->desired = held;
+	if (!whole && msg->body.desired.before != e->generation)
+		tg_die("control sent changes to a document that is not here");
+	e->generation = msg->body.desired.generation;
 	/* Not before there is a document: until then nothing is touched. */
 	if (e->names == NULL && netns_prepare(&err) != 0)
 		tg_log(TG_LOG_ERROR, err.text, NULL);
 	engine_watch_start(e);
+	engine_watch_drain_names(e);
 
-	bool changed = engine_enlist(e);
+	bool changed = engine_enlist(e, held, whole);
 
 	e->announce = true;
 	e->check_at_ms = tg_clock_ms() + ENGINE_CHECK_MS;
@@ -129,6 +131,7 @@ static void on_control_closed(struct channel *channel, void *arg)
 	e->control = NULL;
 	e->looking.active = false;
 	snapshot_clear(&e->looking.snapshot);
+	e->news = true;	/* to the next one */
 	/* Its successor sends the document again; until then nothing is touched. */
 	engine_pause(e);
 }
@@ -214,7 +217,6 @@ static void engine_close(struct engine *e)
 		engine_network_free(e, n->tenant.port);
 	}
 	free(e->networks);
-	engine_model_drop(&e->desired);
 	channel_free(e->control);
 	channel_free(e->broker);
 	channel_free(e->supervisor);
@@ -224,7 +226,8 @@ static void engine_close(struct engine *e)
 
 int role_engine(struct role *role)
 {
-	struct engine   e = { .role = role, .base = role->base, .names_fd = -1, .links_fd = -1 };
+	struct engine   e = { .role = role, .base = role->base, .names_fd = -1, .links_fd = -1,
+				.news = true };
 	struct tg_error err = { .code = TG_CODE_NONE };
 
 	/* wireguard-go outlives us, and its end is seen through its pidfd: no zombies. */

@@ -179,7 +179,7 @@ START_TEST(a_wrong_byte_is_refused_or_harmless)
 }
 END_TEST
 
-/* Changes one thing in a good model's packed bytes, to which `m` points: the other process must not take it. */
+/* Changes one thing in a good model's packed bytes, to which `m` points: nobody must take it then. */
 typedef void spoil_fn(struct model *m);
 
 static void spoil_port(struct model *m) { m->networks[0].port = 0; }

@@ -45,7 +45,7 @@ static void begin(struct bench *b, const char *document)
 	b->engine.control =
 	        channel_new(b->engine.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
 	b->desired.model = document_read(document, NULL);
-	b->engine.desired = &b->desired;
+	b->network.desired = &b->desired;
 	memset(b->engine.host.boot_id, 7, sizeof b->engine.host.boot_id);
 	tenant_init(&b->network.tenant, 51820);
 	b->network.tenant.cookie = 99;

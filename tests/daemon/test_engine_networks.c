@@ -10,6 +10,8 @@
 void test_engine_networks(TCase *tc);
 
 #define PREFIX "no-namespace-has-this-"	/* so that the machine's own do not count */
+#define OF(private_key, mtu) "{'private_key':'" private_key "','address':['10.0.0.1/24'],'mtu':" mtu "}"
+#define ONE(port, private_key, mtu) "{'" port "':" OF(private_key, mtu) "}"
 #define TWO(mtu) "{'1':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/24']}," \
                  "'65535':{'private_key':'" PRIVATE_2 "','address':['10.0.0.1/24'],'mtu':" mtu "}}"
 
@@ -27,20 +29,22 @@ static void tear_down(void)
 {
 	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_next(&e, 1))
 		engine_network_free(&e, n->tenant.port);
-	engine_model_drop(&e.desired);
 	free(e.networks);
 }
 
-static bool desire(const char *text)
+static bool enlist(const char *text, bool whole)
 {
 	struct engine_model *held = calloc(1, sizeof *held);
 
 	ck_assert_ptr_nonnull(held);
 	held->refs = 1;
 	held->model = document_read(text, NULL);
-	engine_model_drop(&e.desired);
-	e.desired = held;
-	return engine_enlist(&e);
+	return engine_enlist(&e, held, whole);
+}
+
+static bool desire(const char *text)
+{
+	return enlist(text, true);
 }
 
 /* As if the kernel were equal to the document now. */
@@ -48,7 +52,7 @@ static void settle(void)
 {
 	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_after(n)) {
 		engine_model_drop(&n->settled);
-		n->settled = engine_model_hold(e.desired);
+		n->settled = engine_model_hold(n->desired);
 		n->up = true;
 		n->changed = n->suspect = false;
 	}
@@ -79,7 +83,7 @@ START_TEST(an_equal_document_changes_nothing_but_all_is_looked_at)
 	ck_assert(!desire(TWO("1420")));
 	for (uint16_t port = 1; port != 0; port = port == 1 ? 65535 : 0) {
 		ck_assert(e.networks[port]->suspect);
-		ck_assert_ptr_eq(e.networks[port]->settled, e.desired);
+		ck_assert_ptr_eq(e.networks[port]->settled, e.networks[port]->desired);
 	}
 }
 END_TEST
@@ -119,8 +123,54 @@ START_TEST(what_the_document_lacks_is_a_change)
 	desire(TWO("1420"));
 	settle();
 	ck_assert(desire("{'1':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/24']}}"));
-	ck_assert(!e.networks[65535]->wanted);
+	ck_assert_ptr_null(e.networks[65535]->want);
 	ck_assert(!e.networks[1]->changed);
+}
+END_TEST
+
+START_TEST(what_is_new_in_a_document_leaves_the_rest_wanted_and_settled)
+{
+	desire(TWO("1420"));
+	settle();
+
+	struct engine_model *first = e.networks[1]->desired;
+
+	ck_assert_uint_eq(first->refs, 4);
+	ck_assert(enlist(ONE("65535", PRIVATE_2, "1400"), false));
+	ck_assert_uint_eq(e.networks[65535]->want->mtu, 1400);
+	ck_assert(e.networks[65535]->changed);
+	ck_assert_ptr_eq(e.networks[1]->desired, first);
+	ck_assert(e.networks[1]->suspect);
+	ck_assert(!e.networks[1]->changed);
+	settle();
+	ck_assert_uint_eq(first->refs, 2);
+	/* And one that was not there. */
+	ck_assert(enlist(ONE("2", PRIVATE_3, "1420"), false));
+	ck_assert(e.networks[2]->changed);
+	ck_assert(!e.networks[65535]->changed);
+	settle();
+	ck_assert(!enlist("{}", false));
+	ck_assert_ptr_nonnull(e.networks[2]->want);
+	/* The whole, as control has it: nothing is new in it. */
+	ck_assert(!desire("{'1':" OF(PRIVATE_1, "1420") ",'2':" OF(PRIVATE_3, "1420") ",'65535':" OF(
+		PRIVATE_2, "1400") "}"));
+	ck_assert_ptr_eq(e.networks[1]->desired, e.networks[2]->desired);
+}
+END_TEST
+
+START_TEST(control_hears_what_is_up_when_that_is_another)
+{
+	desire(TWO("1420"));
+	ck_assert(e.news);
+	settle();
+	e.news = false;
+	enlist(ONE("65535", PRIVATE_2, "1400"), false);
+	ck_assert(!e.news);
+	enlist(ONE("65535", PRIVATE_3, "1400"), false);
+	ck_assert(e.news);
+	e.news = false;
+	enlist(ONE("2", PRIVATE_1, "1420"), false);
+	ck_assert(e.news);
 }
 END_TEST
 
@@ -143,5 +193,7 @@ void test_engine_networks(TCase *tc)
 	tcase_add_test(tc, what_the_document_changed_is_changed_until_it_is_settled);
 	tcase_add_test(tc, what_failed_or_is_being_worked_on_is_changed);
 	tcase_add_test(tc, what_the_document_lacks_is_a_change);
+	tcase_add_test(tc, what_is_new_in_a_document_leaves_the_rest_wanted_and_settled);
+	tcase_add_test(tc, control_hears_what_is_up_when_that_is_another);
 	tcase_add_test(tc, a_last_reading_is_taken_again_for_each_document);
 }

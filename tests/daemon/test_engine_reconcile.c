@@ -85,7 +85,6 @@ static void begin(void)
 static void end(void)
 {
 	engine_network_free(&e, 51820);
-	engine_model_drop(&e.desired);
 	channel_free(e.control);
 	close(control);
 	event_free(e.tick);
@@ -125,11 +124,10 @@ static unsigned desire(const char *document)
 	ck_assert_ptr_nonnull(held);
 	held->refs = 1;
 	held->model = document_read(document, NULL);
-	engine_model_drop(&e.desired);
-	e.desired = held;
+	e.generation++;
 	e.check_at_ms = now_ms + ENGINE_CHECK_MS;
 	e.announce = true;
-	engine_begin(&e, engine_enlist(&e));
+	engine_begin(&e, engine_enlist(&e, held, true));
 	network = e.networks[51820];
 	run();
 	return reads - before;
@@ -400,7 +398,7 @@ START_TEST(a_network_that_is_to_be_removed_is_not_told_to_a_new_broker)
 
 	desire(DOCUMENT(""));
 	network->broker_cookie = network->tenant.cookie = 99;
-	network->wanted = false;
+	network->want = NULL;
 	ck_assert_int_eq(channel_pair(ends, NULL), 0);
 	e.broker = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_BROKER, NULL, NULL, NULL);
 	e.greet_at = 1;
@@ -449,7 +447,7 @@ START_TEST(a_broker_is_told_no_more_than_it_takes)
 	for (uint16_t port = 1; port <= MANY; port++) {
 		struct engine_network *n = engine_network_get(&e, port);
 
-		n->wanted = true;
+		n->want = network->want;
 		n->broker_cookie = n->tenant.cookie = port;
 		n->tenant.ns = ends[1];	/* any will do */
 	}
@@ -458,7 +456,7 @@ START_TEST(a_broker_is_told_no_more_than_it_takes)
 	ck_assert_uint_eq(told, MANY);
 
 	for (uint16_t port = 1; port <= MANY; port++)
-		e.networks[port]->wanted = false;
+		e.networks[port]->want = NULL;
 	e.phase = ENGINE_BROKER;
 	e.at = 1;
 	for (engine_step(&e); e.phase == ENGINE_BROKER; engine_step(&e))

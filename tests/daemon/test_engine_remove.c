@@ -20,7 +20,7 @@ void test_engine_remove(TCase *tc);
 /* An engine whose kernel is a value, in which network 51820 is up with one peer. */
 struct bench {
 	struct engine          engine;
-	struct engine_model    desired;
+	struct engine_model   *desired;
 	struct engine_network *network;	/* the engine's */
 };
 
@@ -34,22 +34,27 @@ static void begin(struct bench *b, const char *document)
 	model_free(before);
 
 	memset(b, 0, sizeof *b);
-	b->desired.model = document_read(document, NULL);
-	b->engine.desired = &b->desired;
+	strcpy(b->engine.host.prefix, "no-namespace-has-this-");
 	b->engine.kernel = fake_kernel_of();
 	b->engine.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
 	ck_assert_ptr_nonnull(b->engine.networks);
 	b->engine.at = 1;
+	b->desired = calloc(1, sizeof *b->desired);
+	ck_assert_ptr_nonnull(b->desired);
+	b->desired->model = document_read(document, NULL);
+	b->desired->refs = 1;
+	engine_enlist(&b->engine, engine_model_hold(b->desired), true);
 	b->network = engine_network_get(&b->engine, 51820);
 	b->network->tenant.cookie = 99;
 }
 
 static void end(struct bench *b)
 {
-	engine_network_free(&b->engine, 51820);
+	for (struct engine_network *n = engine_next(&b->engine, 1); n != NULL; n = engine_next(&b->engine, 1))
+		engine_network_free(&b->engine, n->tenant.port);
 	free(b->engine.readings);
 	free(b->engine.networks);
-	model_free(b->desired.model);
+	engine_model_drop(&b->desired);
 	fake_reset();
 }
 
@@ -81,7 +86,7 @@ START_TEST(a_network_whose_key_moves_is_read_before_the_other_begins)
 	engine_count_moved(&b.engine, b.network);
 	ck_assert_uint_eq(b.engine.readings_count, 1);
 	ck_assert_uint_eq(b.engine.readings[0].rx, 500);
-	ck_assert(tg_key_equal(&b.engine.readings[0].network, &b.desired.model->networks[0].public_key));
+	ck_assert(tg_key_equal(&b.engine.readings[0].network, &b.desired->model->networks[0].public_key));
 	engine_count_moved(&b.engine, b.network);
 	ck_assert(engine_down_next(&b.engine));
 	ck_assert_uint_eq(b.engine.readings_count, 1);
@@ -94,7 +99,6 @@ START_TEST(what_the_document_has_is_not_removed)
 	struct bench b;
 
 	begin(&b, HERE);
-	b.network->wanted = true;
 	ck_assert(!engine_has_removals(&b.engine));
 	ck_assert(!engine_down_next(&b.engine));
 	ck_assert_uint_eq(b.engine.readings_count, 0);

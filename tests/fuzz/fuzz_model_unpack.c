@@ -18,7 +18,8 @@ static const char document[] =
 	"\"address\":[\"10.0.0.1/16\"],"
 	"\"peers\":{\"3ix68B2Fj0zbVx2LOC0Va1RhsIfIQjWSsEuLhNzHQXw=\":{\"allowed_ips\":[\"10.0.0.2\","
 	"\"::/0\"]},"
-	"\"bn4VRgm7Rplh0LBjV05YzKnFE6vRoqNt47jG94u3qWY=\":{\"allowed_ips\":[],\"endpoint\":\"192.0.2.1:5\"}}},"
+	"\"bn4VRgm7Rplh0LBjV05YzKnFE6vRoqNt47jG94u3qWY=\":{\"allowed_ips\":[],"
+	"\"endpoint\":\"192.0.2.1:5\"}}},"
 	"\"9\":{\"private_key\":\"OKZGQyal6EJcttis+2YVoAkmY3leRhDDjAymKdMUIng=\","
 	"\"address\":[\"fd00::1/64\"],"
 	"\"mtu\":1400}}";

@@ -296,6 +296,10 @@ def test_namespaces_that_are_not_the_daemons_are_left_alone_and_strays_are_remov
     until(lambda: "network-4711" in daemon.namespaces(), "with no document nothing is removed")
     daemon.api.applied(lab.document())
     assert daemon.namespaces() == sorted([*foreign[:-1], "network-51820"])
+    # The engine has that document already, and hears only what is new in it.
+    ip(["netns add network-4712"])
+    daemon.api.applied(lab.document())
+    assert daemon.namespaces() == sorted([*foreign[:-1], "network-51820"])
     # Daemon.close() wants none.
     for name in foreign:
         ip([f"netns del {name}"])

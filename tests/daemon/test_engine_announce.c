@@ -1,0 +1,105 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <check.h>
+#include <event2/event.h>
+
+#include "base/channel.h"
+#include "base/model.h"
+#include "base/snapshot.h"
+#include "daemon/engine.h"
+#include "tests/support/document.h"
+
+void test_engine_announce(TCase *tc);
+
+/* An engine that knows of one network, and control's end of its channel. */
+static struct engine e;
+static int           control;
+
+static void begin(void)
+{
+	struct engine_model *held = calloc(1, sizeof *held);
+	int                  ends[2];
+
+	memset(&e, 0, sizeof e);
+	strcpy(e.host.prefix, "no-namespace-has-this-");
+	e.base = event_base_new();
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	control = ends[1];
+	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
+	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	ck_assert(held != NULL && e.networks != NULL);
+	held->refs = 1;
+	held->model = document_read(DOCUMENT(""), NULL);
+	engine_enlist(&e, held, true);
+	e.generation = 7;
+}
+
+static void end(void)
+{
+	engine_network_free(&e, 51820);
+	channel_free(e.control);
+	event_base_free(e.base);
+	free(e.networks);
+	close(control);
+}
+
+/* What control hears: returns how many networks are told of, -1: they are as they were. */
+static int announced(uint64_t *seq)
+{
+	struct msg      msg;
+	struct snapshot snapshot;
+	int             fds[MSG_FDS_MOST];
+	int             count = channel_wait(control, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, &msg, fds, NULL);
+
+	ck_assert_int_ge(count, 0);
+	ck_assert_uint_eq(msg.type, MSG_NETWORKS);
+	ck_assert_uint_eq(msg.body.networks.generation, 7);
+	*seq = msg.body.networks.seq;
+	if (count == 0)
+		return -1;
+	ck_assert_int_eq(snapshot_unpack(fds[0], &snapshot, NULL), 0);
+	count = (int)snapshot.networks_count;
+	snapshot_clear(&snapshot);
+	close(fds[0]);
+	return count;
+}
+
+START_TEST(what_is_up_is_told_when_it_is_news)
+{
+	uint64_t first, second, third;
+
+	engine_announce(&e, false);
+	ck_assert_int_eq(announced(&first), 1);
+	engine_announce(&e, true);
+	ck_assert_int_eq(announced(&second), -1);
+	ck_assert_uint_gt(second, first);
+	e.news = true;
+	engine_announce(&e, true);
+	ck_assert_int_eq(announced(&third), 1);
+	ck_assert(!e.news);
+}
+END_TEST
+
+/* The next control has not heard it. */
+START_TEST(what_could_not_be_told_stays_news)
+{
+	struct channel *channel = e.control;
+	uint64_t        seq;
+
+	e.control = NULL;
+	engine_announce(&e, true);
+	ck_assert(e.news);
+	e.control = channel;
+	engine_announce(&e, true);
+	ck_assert_int_eq(announced(&seq), 1);
+}
+END_TEST
+
+void test_engine_announce(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, begin, end);
+	tcase_add_test(tc, what_is_up_is_told_when_it_is_news);
+	tcase_add_test(tc, what_could_not_be_told_stays_news);
+}
