@@ -91,9 +91,10 @@ static void put_networks(struct printing *p, cJSON *root, const struct control_r
 		const struct snapshot_network *network = &report->state->networks[i];
 		char                           port[8];
 
+		if (network->state != SNAPSHOT_FAILED)
+			continue;
 		snprintf(port, sizeof port, "%u", network->port);
-		if (network->state == SNAPSHOT_FAILED)
-			put(p, failed, port, cJSON_CreateString(network->reason));
+		put(p, failed, port, cJSON_CreateString(network->reason));
 	}
 }
 
