@@ -23,10 +23,12 @@ struct scan {
 	unsigned        depth;
 	const char     *fault;	/* static text; NULL while all is well */
 	bool            is_limit;	/* JSON, but not of the kind that is taken here */
+	json_known_fn  *known;		/* NULL: nothing is */
 	json_member_fn *member;		/* NULL: nobody asks */
 	void           *arg;
 	size_t          name_at, name_bytes;
 	size_t          value_at;	/* 0: in no member of the outermost object */
+	size_t          values_before;	/* it */
 };
 
 static bool scan_fail(struct scan *s, const char *fault)
@@ -284,17 +286,43 @@ static bool scan_name(struct scan *s)
 		return scan_fail(s, "':' is missing");
 	s->at++;
 	scan_space(s);
-	if (s->depth == 1)
+	if (s->depth == 1) {
 		s->value_at = s->at;
+		s->values_before = s->values;
+	}
+	return true;
+}
+
+static struct json_member scan_member(const struct scan *s)
+{
+	return (struct json_member){ .name = s->text + s->name_at, .name_bytes = s->name_bytes,
+		                     .value = s->text + s->value_at, .value_bytes = s->at - s->value_at,
+		                     .values = s->values - s->values_before };
+}
+
+/* Goes over a value that needs no look. */
+static bool scan_known(struct scan *s)
+{
+	struct json_member member;
+
+	if (s->known == NULL || s->depth != 1 || s->value_at == 0)
+		return false;
+	member = scan_member(s);
+	if (!s->known(s->arg, &member, s->bytes - s->at) || member.values > JSON_VALUES_MOST - s->values)
+		return false;
+	s->at += member.value_bytes;
+	s->values += member.values;
 	return true;
 }
 
 /* A value of the outermost level is over. */
 static void scan_member_end(struct scan *s)
 {
-	if (s->value_at != 0 && s->member != NULL)
-		s->member(s->arg, s->text + s->name_at, s->name_bytes, s->text + s->value_at,
-		          s->at - s->value_at);
+	if (s->value_at != 0 && s->member != NULL) {
+		const struct json_member member = scan_member(s);
+
+		s->member(s->arg, &member);
+	}
 	s->value_at = 0;
 }
 
@@ -369,7 +397,10 @@ static bool scan_all(struct scan *s)
 			return false;
 		if (!more)
 			break;
-		if (!scan_name(s) || !scan_value(s, &open))
+		if (!scan_name(s))
+			return false;
+		open = false;
+		if (!scan_known(s) && !scan_value(s, &open))
 			return false;
 	}
 	return s->at == s->bytes || scan_fail(s, "text behind the end");
@@ -377,12 +408,13 @@ static bool scan_all(struct scan *s)
 
 int json_scan(const char *text, size_t bytes, struct tg_error *err)
 {
-	return json_scan_members(text, bytes, NULL, NULL, err);
+	return json_scan_members(text, bytes, NULL, NULL, NULL, err);
 }
 
-int json_scan_members(const char *text, size_t bytes, json_member_fn *member, void *arg, struct tg_error *err)
+int json_scan_members(const char *text, size_t bytes, json_known_fn *known, json_member_fn *member, void *arg,
+                      struct tg_error *err)
 {
-	struct scan s = { .text = text, .bytes = bytes, .member = member, .arg = arg };
+	struct scan s = { .text = text, .bytes = bytes, .known = known, .member = member, .arg = arg };
 	size_t      line = 1;
 	size_t      column = 1;
 

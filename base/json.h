@@ -3,6 +3,7 @@
 #ifndef TOLLGATE_BASE_JSON_H
 #define TOLLGATE_BASE_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,13 +18,23 @@ struct tg_error;
  * more than JSON_VALUES_MOST values, numbers of more than 63 characters (TG_CODE_LIMIT).  `err` names
  * line and column. */
 int json_scan(const char *text, size_t bytes, struct tg_error *err);
-/* A member of the object that a text is: what stands between the quotes of its name, escapes and all, and
- * its value without the white space around it. */
-typedef void json_member_fn(void *arg, const char *name, size_t name_bytes, const char *value,
-                            size_t value_bytes);
-/* json_scan() that tells of each as it comes, though a fault may follow.  A text that is no object has
- * none. */
-int json_scan_members(const char *text, size_t bytes, json_member_fn *member, void *arg,
+
+/* A member of the object that a text is. */
+struct json_member {
+	const char *name;	/* what stands between its quotes, escapes and all */
+	const char *value;	/* without the white space around it */
+	size_t      name_bytes, value_bytes;
+	size_t      values;	/* that are in its value, with itself */
+};
+
+/* Tells of each member as it comes, though a fault may follow. */
+typedef void json_member_fn(void *arg, const struct json_member *member);
+/* Asks for a member whose value begins `left` bytes before the end.  true: a good value that was scanned before
+ * stands there, and how many bytes and values it has was set; it is not scanned again. */
+typedef bool json_known_fn(void *arg, struct json_member *member, size_t left);
+
+/* json_scan() that tells of members.  A text that is no object has none.  `known` may be NULL. */
+int json_scan_members(const char *text, size_t bytes, json_known_fn *known, json_member_fn *member, void *arg,
                       struct tg_error *err);
 /* json_scan(), then cJSON.  The caller deletes it (cJSON_Delete); NULL when refused. */
 struct cJSON *json_parse(const char *text, size_t bytes, struct tg_error *err);

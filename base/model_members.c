@@ -18,6 +18,7 @@
 struct model_source {
 	uint64_t hash;
 	uint32_t bytes;		/* 0: it is to be read each time, for its warnings */
+	uint32_t values;	/* of JSON */
 	uint32_t texts_at;	/* where its own begin in the model's texts */
 };
 
@@ -26,20 +27,69 @@ struct model_sources {
 	struct model_source list[];	/* beside model->networks */
 };
 
+#define OLD_NONE UINT32_MAX
+
 struct member {
 	const char *value;
 	uint32_t    bytes;
+	uint32_t    values;
+	uint32_t    old;	/* the network of the model before that is written alike; or OLD_NONE */
 	uint16_t    port;
 };
 
 struct members {
 	struct model_build *b;
+	const struct model *before;	/* NULL: nothing of it can be copied */
 	struct member      *list;	/* sorted by port once all are there */
 	size_t              count, room;
+	uint32_t            old;	/* of the member at hand */
+	uint32_t            next_old;	/* most documents keep their order */
+	size_t              vain;	/* bytes hashed of what was not as before */
 	bool                odd;	/* some key is no port, or not written plainly, or stands twice */
 };
 
-static void on_member(void *arg, const char *name, size_t name_bytes, const char *value, size_t value_bytes)
+/* The network that was under this key before; NULL: there was none. */
+static const struct model_network *before_find(const struct members *all, const struct json_member *member)
+{
+	const struct model *before = all->before;
+	uint16_t            port;
+
+	if (!model_port_read(member->name, member->name_bytes, &port))
+		return NULL;
+	if (all->next_old < before->networks_count && before->networks[all->next_old].port == port)
+		return &before->networks[all->next_old];
+	return model_find(before, port);
+}
+
+/* What is as it was is not even scanned: its hash says that it is whole, and where it ends.  Keys that stand
+ * twice must not make this long: of others less than what a document may have is hashed in vain. */
+static bool on_known(void *arg, struct json_member *member, size_t left)
+{
+	struct members             *all = arg;
+	const struct model_sources *sources;
+	const struct model_network *network;
+	const struct model_source  *source;
+
+	all->old = OLD_NONE;
+	network = all->before != NULL && !all->odd ? before_find(all, member) : NULL;
+	if (network == NULL)
+		return false;
+	sources = all->before->sources;
+	source = &sources->list[network - all->before->networks];
+	if (source->bytes == 0 || source->bytes > left || source->bytes > MODEL_BYTES_MOST - all->vain)
+		return false;
+	if (tg_hash(&sources->key, member->value, source->bytes) != source->hash) {
+		all->vain += source->bytes;
+		return false;
+	}
+	all->old = (uint32_t)(network - all->before->networks);
+	all->next_old = all->old + 1;
+	member->value_bytes = source->bytes;
+	member->values = source->values;
+	return true;
+}
+
+static void on_member(void *arg, const struct json_member *from)
 {
 	struct members *all = arg;
 	struct member  *list;
@@ -47,7 +97,7 @@ static void on_member(void *arg, const char *name, size_t name_bytes, const char
 
 	if (all->odd || all->b->no_memory)
 		return;
-	if (!model_port_read(name, name_bytes, &port)) {
+	if (!model_port_read(from->name, from->name_bytes, &port)) {
 		all->odd = true;
 		return;
 	}
@@ -55,7 +105,8 @@ static void on_member(void *arg, const char *name, size_t name_bytes, const char
 	if (list == NULL)
 		return;
 	all->list = list;
-	list[all->count++] = (struct member){ value, (uint32_t)value_bytes, port };
+	list[all->count++] = (struct member){ .value = from->value, .bytes = (uint32_t)from->value_bytes,
+		                              .values = (uint32_t)from->values, .old = all->old, .port = port };
 }
 
 static int member_order(const void *a, const void *b)
@@ -69,9 +120,15 @@ static int member_order(const void *a, const void *b)
 /* false: they are not for here. */
 static bool members_sort(struct members *all)
 {
+	bool sorted = true;
+
 	/* A text without any may be no object. */
 	if (all->odd || all->count == 0 || all->b->no_memory)
 		return false;
+	for (size_t i = 1; i < all->count && sorted; i++)
+		sorted = all->list[i - 1].port < all->list[i].port;
+	if (sorted)
+		return true;
 	qsort(all->list, all->count, sizeof *all->list, member_order);
 	for (size_t i = 1; i < all->count; i++)
 		if (all->list[i - 1].port == all->list[i].port)
@@ -171,6 +228,27 @@ static void copy_network(struct model_build *b, const struct model *before, size
 	model_add_network(b, &network, NULL);
 }
 
+static void *make_room(struct model_build *b, void *array, size_t count, size_t most, size_t *room, size_t size)
+{
+	void *larger = model_grow_by(b, array, count, most - count, room, size);
+
+	return larger != NULL ? larger : array;
+}
+
+/* As much as `before` has is likely to come: growing there would copy it time and again. */
+static void make_rooms(struct model_build *b, const struct model *before)
+{
+	struct model *m = b->model;
+
+	m->networks = make_room(b, m->networks, 0, before->networks_count, &b->networks_room, sizeof *m->networks);
+	m->cidrs = make_room(b, m->cidrs, 0, before->cidrs_count, &b->cidrs_room, sizeof *m->cidrs);
+	m->peers = make_room(b, m->peers, 0, before->peers_count, &b->peers_room, sizeof *m->peers);
+	m->hosts = make_room(b, m->hosts, 0, before->hosts_count, &b->hosts_room, sizeof *m->hosts);
+	m->upstreams = make_room(b, m->upstreams, 0, before->upstreams_count, &b->upstreams_room,
+	                         sizeof *m->upstreams);
+	m->texts = make_room(b, m->texts, m->texts_bytes, before->texts_bytes, &b->texts_room, 1);
+}
+
 static void read_network(struct model_build *b, const struct member *member)
 {
 	char                     key[8];
@@ -210,34 +288,27 @@ static bool begin_sources(struct model_build *b, const struct model *before, siz
 	return true;
 }
 
-static bool written_alike(const struct model_source *a, const struct model_source *b)
-{
-	return a->bytes != 0 && a->bytes == b->bytes && a->hash == b->hash;
-}
-
 static void read_members(struct model_build *b, const struct model *before, const struct members *all)
 {
 	struct model_sources *sources = b->model->sources;
-	size_t                old = 0;
-	size_t                old_count = 0;
 
-	if (before != NULL && before->sources != NULL)
-		old_count = before->networks_count;
+	if (before != NULL)
+		make_rooms(b, before);
 	for (size_t i = 0; i < all->count && b->found == 0 && !b->no_memory; i++) {
 		const struct member *member = &all->list[i];
 		struct model_source *source = &sources->list[i];
 		size_t               warned = b->warned;
 
-		source->hash = tg_hash(&sources->key, member->value, member->bytes);
 		source->bytes = member->bytes;
+		source->values = member->values;
 		source->texts_at = (uint32_t)b->model->texts_bytes;
-		while (old < old_count && before->networks[old].port < member->port)
-			old++;
-		if (old < old_count && before->networks[old].port == member->port &&
-		    written_alike(&before->sources->list[old], source))
-			copy_network(b, before, old);
-		else
-			read_network(b, member);
+		if (member->old != OLD_NONE) {
+			source->hash = before->sources->list[member->old].hash;
+			copy_network(b, before, member->old);
+			continue;
+		}
+		source->hash = tg_hash(&sources->key, member->value, member->bytes);
+		read_network(b, member);
 		if (b->warned != warned)
 			source->bytes = 0;
 	}
@@ -246,14 +317,16 @@ static void read_members(struct model_build *b, const struct model *before, cons
 enum model_result model_read_members(struct model_build *b, const struct model *before, const char *text,
                                      size_t bytes, struct model **to)
 {
-	struct members    all = { .b = b };
+	struct members    all = { .b = b, .old = OLD_NONE };
 	size_t            warnings_count = b->warnings != NULL ? b->warnings->count : 0;
 	size_t            warnings_total = b->warnings != NULL ? b->warnings->total : 0;
 	enum model_result result = MODEL_INVALID;
 
 	if (bytes > MODEL_BYTES_MOST)
 		return MODEL_INVALID;
-	if (json_scan_members(text, bytes, on_member, &all, NULL) == 0 && members_sort(&all) &&
+	if (before != NULL && before->sources != NULL)
+		all.before = before;
+	if (json_scan_members(text, bytes, on_known, on_member, &all, NULL) == 0 && members_sort(&all) &&
 	    model_build_begin(b) && begin_sources(b, before, all.count)) {
 		read_members(b, before, &all);
 		if (b->found == 0)

@@ -234,12 +234,13 @@ struct told {
 	size_t at;
 };
 
-static void on_member(void *arg, const char *name, size_t name_bytes, const char *value, size_t value_bytes)
+static void on_member(void *arg, const struct json_member *member)
 {
 	struct told *told = arg;
 
 	told->at += (size_t)snprintf(told->text + told->at, sizeof told->text - told->at, "<%.*s><%.*s>",
-	                             (int)name_bytes, name, (int)value_bytes, value);
+	                             (int)member->name_bytes, member->name, (int)member->value_bytes,
+	                             member->value);
 	ck_assert_uint_lt(told->at, sizeof told->text);
 }
 
@@ -270,10 +271,101 @@ START_TEST(members_of_the_outermost_object_are_told)
 		struct told told = { .text = "" };
 		size_t      bytes = strlen(texts[i].text);
 
-		ck_assert_int_eq(json_scan_members(texts[i].text, bytes, on_member, &told, NULL),
+		ck_assert_int_eq(json_scan_members(texts[i].text, bytes, NULL, on_member, &told, NULL),
 		                 texts[i].result);
 		ck_assert_str_eq(told.text, texts[i].told);
 	}
+}
+END_TEST
+
+struct known {
+	struct told told;
+	size_t      bytes, values;	/* of each member `k` */
+	size_t      left[4];		/* when one was asked for */
+	size_t      asked;
+};
+
+static bool is_known(void *arg, struct json_member *member, size_t left)
+{
+	struct known *known = arg;
+
+	if (member->name_bytes != 1 || member->name[0] != 'k')
+		return false;
+	ck_assert_uint_lt(known->asked, 4);
+	known->left[known->asked++] = left;
+	member->value_bytes = known->bytes;
+	member->values = known->values;
+	return true;
+}
+
+static void on_maybe_known(void *arg, const struct json_member *member)
+{
+	struct known *known = arg;
+
+	on_member(&known->told, member);
+}
+
+/* What stands there is no JSON: a look would have shown it. */
+START_TEST(a_value_that_is_known_is_not_scanned)
+{
+	static const struct {
+		const char *text, *told;
+		int         result;
+	} texts[] = {
+		{ "{\"k\":!!!}", "<k><!!!>", 0 },
+		{ "{\"k\": !!! , \"a\":[1]}", "<k><!!!><a><[1]>", 0 },
+		{ "{\"a\":{\"k\":1},\"k\":!!!}", "<a><{\"k\":1}><k><!!!>", 0 },
+		{ "[{\"k\":1}]", "", 0 },
+		{ "{\"a\":[\"k\",2],\"k\":!!!", "<a><[\"k\",2]><k><!!!>", -1 },
+		{ "{\"k\":!!!!}", "<k><!!!>", -1 },
+		{ "{\"k\":!!!,}", "<k><!!!>", -1 },
+	};
+
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		struct known known = { .bytes = 3, .values = 1 };
+		size_t       bytes = strlen(texts[i].text);
+		const char  *value = strstr(texts[i].text, "!!!");
+
+		ck_assert_int_eq(json_scan_members(texts[i].text, bytes, is_known, on_maybe_known, &known, NULL),
+		                 texts[i].result);
+		ck_assert_str_eq(known.told.text, texts[i].told);
+		ck_assert_uint_eq(known.asked, value != NULL);
+		if (value != NULL)
+			ck_assert_uint_eq(known.left[0], strlen(value));
+	}
+}
+END_TEST
+
+START_TEST(values_that_are_known_count_too)
+{
+	static const char text[] = "{\"k\":111,\"a\":1}";
+	struct known      known = { .bytes = 3, .values = JSON_VALUES_MOST - 2 };
+	struct tg_error   err;
+
+	ck_assert_int_eq(json_scan_members(text, sizeof text - 1, is_known, on_maybe_known, &known, &err), 0);
+	known.values++;
+	ck_assert_int_eq(json_scan_members(text, sizeof text - 1, is_known, on_maybe_known, &known, &err), -1);
+	ck_assert_int_eq(err.code, TG_CODE_LIMIT);
+	/* More than there can be: it is scanned, after all. */
+	known.values = SIZE_MAX;
+	ck_assert_int_eq(json_scan_members(text, sizeof text - 1, is_known, on_maybe_known, &known, &err), 0);
+}
+END_TEST
+
+static void count_values(void *arg, const struct json_member *member)
+{
+	size_t *values = arg;
+
+	*values = *values * 10 + member->values;
+}
+
+START_TEST(the_values_of_a_member_are_counted)
+{
+	static const char text[] = "{\"a\":1,\"b\":{},\"c\":[1,2],\"d\":{\"e\":[\"x\"],\"f\":null}}";
+	size_t            values = 0;
+
+	ck_assert_int_eq(json_scan_members(text, sizeof text - 1, NULL, count_values, &values, NULL), 0);
+	ck_assert_uint_eq(values, 1134);
 }
 END_TEST
 
@@ -345,6 +437,9 @@ void test_json(TCase *tc)
 	tcase_add_test(tc, no_prefix_of_an_object_is_taken);
 	tcase_add_test(tc, a_byte_of_a_string_counts_wherever_it_stands);
 	tcase_add_test(tc, members_of_the_outermost_object_are_told);
+	tcase_add_test(tc, a_value_that_is_known_is_not_scanned);
+	tcase_add_test(tc, values_that_are_known_count_too);
+	tcase_add_test(tc, the_values_of_a_member_are_counted);
 	tcase_add_test(tc, parsing_without_memory_says_so);
 	tcase_add_test(tc, counters_keep_all_their_digits);
 }

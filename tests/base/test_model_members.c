@@ -451,6 +451,36 @@ START_TEST(a_copied_network_obeys_the_rules_between_networks)
 }
 END_TEST
 
+/* A key that comes back a hundred thousand times, and each time what follows is as long as what it held. */
+START_TEST(keys_that_stand_twice_do_not_make_it_long)
+{
+	size_t         name = 1U << 20, doubles = 100000;
+	char          *text = malloc(8 * doubles + 2 * name);
+	char          *at = text;
+	struct reading first, next;
+
+	ck_assert_ptr_nonnull(text);
+	at += sprintf(at, "{\"1\":{\"private_key\":\"" PRIVATE_1 "\",\"address\":[\"10.0.0.1/8\"]");
+	memset(at, ' ', name);
+	strcpy(at + name, "}}");
+	read_next(NULL, text, &first);
+	ck_assert_int_eq(first.result, MODEL_OK);
+
+	at = text;
+	*at++ = '{';
+	for (size_t i = 0; i < doubles; i++)
+		at += sprintf(at, "\"1\":{},");
+	at += sprintf(at, "\"1\":{");
+	memset(at, ' ', name);
+	strcpy(at + name, "}}");
+	read_next(first.model, text, &next);
+	ck_assert_int_eq(next.result, MODEL_INVALID);
+	reading_clear(&first);
+	reading_clear(&next);
+	free(text);
+}
+END_TEST
+
 START_TEST(copying_without_memory_says_so)
 {
 	static const char proxy[] = ",'name':'n','peers':{'" PUBLIC_3 "':{'allowed_ips':['10.0.0.2']}},"
@@ -497,6 +527,7 @@ void test_model_members(TCase *tc)
 	tcase_add_test(tc, a_key_that_is_not_written_plainly_has_all_of_it_read);
 	tcase_add_test(tc, what_was_not_read_from_a_text_is_not_copied);
 	tcase_add_test(tc, a_network_that_comes_under_another_port_is_read);
+	tcase_add_test(tc, keys_that_stand_twice_do_not_make_it_long);
 	tcase_add_test(tc, a_copied_network_obeys_the_rules_between_networks);
 	tcase_add_test(tc, copying_without_memory_says_so);
 }
