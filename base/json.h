@@ -29,8 +29,8 @@ struct json_member {
 
 /* Tells of each member as it comes, though a fault may follow. */
 typedef void json_member_fn(void *arg, const struct json_member *member);
-/* Asks for a member whose value begins `left` bytes before the end.  true: a good value that was scanned before
- * stands there, and how many bytes and values it has was set; it is not scanned again. */
+/* Asks for a member whose value begins `left` bytes before the end.  true: a good value that was scanned
+ * before stands there, and how many bytes and values it has was set; it is not scanned again. */
 typedef bool json_known_fn(void *arg, struct json_member *member, size_t left);
 
 /* json_scan() that tells of members.  A text that is no object has none.  `known` may be NULL. */

@@ -61,8 +61,8 @@ static const struct model_network *before_find(const struct members *all, const 
 	return model_find(before, port);
 }
 
-/* What is as it was is not even scanned: its hash says that it is whole, and where it ends.  Keys that stand
- * twice must not make this long: of others less than what a document may have is hashed in vain. */
+/* What is as it was is not even scanned: its hash says that it is whole, and where it ends.  Keys that
+ * stand twice must not make this long: in vain no more is hashed than a document may have. */
 static bool on_known(void *arg, struct json_member *member, size_t left)
 {
 	struct members             *all = arg;
@@ -228,7 +228,8 @@ static void copy_network(struct model_build *b, const struct model *before, size
 	model_add_network(b, &network, NULL);
 }
 
-static void *make_room(struct model_build *b, void *array, size_t count, size_t most, size_t *room, size_t size)
+static void *make_room(struct model_build *b, void *array, size_t count, size_t most, size_t *room,
+                       size_t size)
 {
 	void *larger = model_grow_by(b, array, count, most - count, room, size);
 
@@ -240,7 +241,8 @@ static void make_rooms(struct model_build *b, const struct model *before)
 {
 	struct model *m = b->model;
 
-	m->networks = make_room(b, m->networks, 0, before->networks_count, &b->networks_room, sizeof *m->networks);
+	m->networks = make_room(b, m->networks, 0, before->networks_count, &b->networks_room,
+	                        sizeof *m->networks);
 	m->cidrs = make_room(b, m->cidrs, 0, before->cidrs_count, &b->cidrs_room, sizeof *m->cidrs);
 	m->peers = make_room(b, m->peers, 0, before->peers_count, &b->peers_room, sizeof *m->peers);
 	m->hosts = make_room(b, m->hosts, 0, before->hosts_count, &b->hosts_room, sizeof *m->hosts);

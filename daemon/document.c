@@ -46,7 +46,8 @@ void document_digest(const char *text, size_t bytes, char to[DOCUMENT_DIGEST_TEX
 }
 
 /* Whether the network at `index` is written as that at `old`. */
-static bool same_part(const struct document *document, size_t index, const struct document *before, size_t old)
+static bool same_part(const struct document *document, size_t index, const struct document *before,
+                      size_t old)
 {
 	size_t      bytes, old_bytes;
 	const char *text = model_printed_network(&document->printed, index, &bytes);

@@ -326,8 +326,8 @@ START_TEST(a_value_that_is_known_is_not_scanned)
 		size_t       bytes = strlen(texts[i].text);
 		const char  *value = strstr(texts[i].text, "!!!");
 
-		ck_assert_int_eq(json_scan_members(texts[i].text, bytes, is_known, on_maybe_known, &known, NULL),
-		                 texts[i].result);
+		ck_assert_int_eq(json_scan_members(texts[i].text, bytes, is_known, on_maybe_known, &known,
+		                                   NULL), texts[i].result);
 		ck_assert_str_eq(known.told.text, texts[i].told);
 		ck_assert_uint_eq(known.asked, value != NULL);
 		if (value != NULL)
@@ -339,16 +339,17 @@ END_TEST
 START_TEST(values_that_are_known_count_too)
 {
 	static const char text[] = "{\"k\":111,\"a\":1}";
+	size_t            bytes = sizeof text - 1;
 	struct known      known = { .bytes = 3, .values = JSON_VALUES_MOST - 2 };
 	struct tg_error   err;
 
-	ck_assert_int_eq(json_scan_members(text, sizeof text - 1, is_known, on_maybe_known, &known, &err), 0);
+	ck_assert_int_eq(json_scan_members(text, bytes, is_known, on_maybe_known, &known, &err), 0);
 	known.values++;
-	ck_assert_int_eq(json_scan_members(text, sizeof text - 1, is_known, on_maybe_known, &known, &err), -1);
+	ck_assert_int_eq(json_scan_members(text, bytes, is_known, on_maybe_known, &known, &err), -1);
 	ck_assert_int_eq(err.code, TG_CODE_LIMIT);
 	/* More than there can be: it is scanned, after all. */
 	known.values = SIZE_MAX;
-	ck_assert_int_eq(json_scan_members(text, sizeof text - 1, is_known, on_maybe_known, &known, &err), 0);
+	ck_assert_int_eq(json_scan_members(text, bytes, is_known, on_maybe_known, &known, &err), 0);
 }
 END_TEST
 

@@ -180,22 +180,23 @@ END_TEST
 
 START_TEST(each_network_of_a_text_is_found_there)
 {
-	struct model        *model = document_read("{'7':" NETWORK(PRIVATE_1, "") ",'8':" NETWORK(PRIVATE_2, "")
-	                                           ",'9':" NETWORK(PRIVATE_3, ",'mtu':1300") "}", NULL);
+	static const char    text[] = "{'7':" NETWORK(PRIVATE_1, "") ",'8':" NETWORK(PRIVATE_2, "") ",'9':"
+				      NETWORK(PRIVATE_3, ",'mtu':1300") "}";
+	struct model        *model = document_read(text, NULL);
 	struct model_printed printed;
 	const char          *end = NULL;
 
 	ck_assert_int_eq(model_print_next(model, NULL, NULL, &printed), 0);
 	for (size_t i = 0; i < 3; i++) {
 		size_t      bytes;
-		const char *text = model_printed_network(&printed, i, &bytes);
+		const char *at = model_printed_network(&printed, i, &bytes);
 		char        begin[] = "  \"7\": {\n";
 
 		begin[3] = (char)('7' + i);
-		ck_assert_int_eq(strncmp(text, begin, strlen(begin)), 0);
-		ck_assert_int_eq(strncmp(text + bytes - 4, "\n  }", 4), 0);
-		ck_assert_ptr_eq(text, end == NULL ? printed.text + 2 : end + 2);
-		end = text + bytes;
+		ck_assert_int_eq(strncmp(at, begin, strlen(begin)), 0);
+		ck_assert_int_eq(strncmp(at + bytes - 4, "\n  }", 4), 0);
+		ck_assert_ptr_eq(at, end == NULL ? printed.text + 2 : end + 2);
+		end = at + bytes;
 	}
 	ck_assert_str_eq(end, "\n}\n");
 	model_printed_clear(&printed);

@@ -133,7 +133,8 @@ END_TEST
 START_TEST(documents_that_differ_have_other_tags)
 {
 	static const char *const texts[] = { "{}", ONE, TWO, BOTH,
-					     "{'51820':" NETWORK(PRIVATE_2, "") ",'51821':" NETWORK(PRIVATE_1, "") "}",
+					     "{'51820':" NETWORK(PRIVATE_2, "") ",'51821':"
+						     NETWORK(PRIVATE_1, "") "}",
 					     "{'51820':" NETWORK(PRIVATE_1, ",'mtu':1300") "}",
 					     "{'51822':" NETWORK(PRIVATE_1, "") "}" };
 	struct document         *documents[sizeof texts / sizeof texts[0]];
