@@ -105,8 +105,11 @@ static void on_member(void *arg, const struct json_member *from)
 	if (list == NULL)
 		return;
 	all->list = list;
-	list[all->count++] = (struct member){ .value = from->value, .bytes = (uint32_t)from->value_bytes,
-		                              .values = (uint32_t)from->values, .old = all->old, .port = port };
+	list[all->count++] = (struct member){ .value = from->value,
+		                              .bytes = (uint32_t)from->value_bytes,
+		                              .values = (uint32_t)from->values,
+		                              .old = all->old,
+		                              .port = port };
 }
 
 static int member_order(const void *a, const void *b)
