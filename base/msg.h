@@ -36,7 +36,7 @@ enum msg_type {
 	MSG_LISTENER,	/* + 1 fd */
 	MSG_FILE,	/* + 1 fd; again after SIGHUP */
 	MSG_FORWARD,	/* one --forward, to control */
-	MSG_SEGMENT,	/* + 1 fd: a worker's counters (struct msg_slot[MSG_SLOTS]) */
+	MSG_SEGMENT,	/* + 1 fd: a worker's counters (struct msg_counters) */
 	MSG_ACTIVE,	/* + 1 fd, to workers: uint32_t[workers][MSG_SLOTS], connections open now; row
 			 * `index` is the receiver's to write, who clears it first */
 	MSG_GO,		/* the last of the beginning; after SIGHUP: the last of the new files */
@@ -127,9 +127,20 @@ struct msg_slot {
 	uint64_t connections;
 };
 
-#define MSG_SEGMENT_BYTES (MSG_SLOTS * sizeof(struct msg_slot))
-
 #define MSG_SLOTS (1U << 20)	/* in a segment file, which is sparse */
+
+/* A segment file.  A worker can die between a call that sends to a client and the counting of what that
+ * call has sent, which it alone knew.  So it writes down before each what its slot will then say, and
+ * whoever reads the segment of a dead worker, and of no other, takes that for its word: no byte that a
+ * client got is lost, and what is counted too much is at most what that one call did not send. */
+struct msg_counters {
+	struct msg_slot slots[MSG_SLOTS];
+	uint64_t        sending;	/* slot << 32 | the low half of its tx once all is sent: one word,
+					 * so that it is never the tx of another slot */
+};
+
+#define MSG_SEGMENT_BYTES sizeof(struct msg_counters)
+#define MSG_SLOTS_BYTES	  (MSG_SLOTS * sizeof(struct msg_slot))	/* of a file of builds before `sending` */
 
 #define MSG_SEGMENT_ADOPTED UINT32_MAX	/* index of a worker of an earlier daemon */
 

@@ -12,10 +12,11 @@
 #include "daemon/segments.h"
 
 struct mapped {
-	const struct msg_slot *slots;	/* MSG_SLOTS of them */
-	uint32_t               index;	/* of its worker, MSG_SEGMENT_ADOPTED */
-	bool                   live;
-	char                   name[MSG_NAME_MOST];
+	const struct msg_counters *map;
+	uint32_t                   index;	/* of its worker, MSG_SEGMENT_ADOPTED */
+	bool                       live;
+	bool                       slots_only;	/* the map goes no further: of an earlier build's worker */
+	char                       name[MSG_NAME_MOST];
 };
 
 struct control_segments {
@@ -33,7 +34,7 @@ void control_segments_free(struct control_segments *segments)
 	if (segments == NULL)
 		return;
 	for (size_t i = 0; i < segments->count; i++)
-		tg_memfd_unmap(segments->list[i].slots, MSG_SEGMENT_BYTES);
+		tg_memfd_unmap(segments->list[i].map, MSG_SEGMENT_BYTES);
 	free(segments);
 }
 
@@ -77,7 +78,7 @@ void control_segments_add(struct control_segments *segments, const struct msg_se
 			return;
 		}
 	if (segments->count == SEGMENTS_MOST || fstat(fd, &st) == -1 ||
-	    st.st_size < (off_t)MSG_SEGMENT_BYTES) {
+	    st.st_size < (off_t)MSG_SLOTS_BYTES) {
 		tg_log(TG_LOG_ERROR, "cannot take up a worker's counters", "segment=%s", fresh.name);
 		return;
 	}
@@ -88,7 +89,8 @@ void control_segments_add(struct control_segments *segments, const struct msg_se
 	}
 	if (end != NULL && end_of(fd) > *end)
 		*end = end_of(fd);
-	fresh.slots = map;
+	fresh.map = map;
+	fresh.slots_only = st.st_size < (off_t)MSG_SEGMENT_BYTES;
 	segments->list[segments->count++] = fresh;
 }
 
@@ -97,7 +99,7 @@ bool control_segments_drop(struct control_segments *segments, const char *name)
 	for (size_t i = 0; i < segments->count; i++) {
 		if (strcmp(segments->list[i].name, name) != 0)
 			continue;
-		tg_memfd_unmap(segments->list[i].slots, MSG_SEGMENT_BYTES);
+		tg_memfd_unmap(segments->list[i].map, MSG_SEGMENT_BYTES);
 		segments->list[i] = segments->list[--segments->count];
 		return true;
 	}
@@ -117,14 +119,26 @@ static uint64_t counter_read(const uint64_t *from)
 	return __atomic_load_n(from, __ATOMIC_RELAXED);
 }
 
+/* A slot's tx by the last word of a dead worker.  The low halves tell how far that word is ahead: it is
+ * never behind, and no call sends 2 GiB. */
+static uint64_t tx_at_death(const struct mapped *segment, uint32_t slot, uint64_t tx)
+{
+	uint64_t sending = counter_read(&segment->map->sending);
+	uint32_t ahead = (uint32_t)sending - (uint32_t)tx;
+
+	return sending >> 32 == slot && ahead <= INT32_MAX ? tx + ahead : tx;
+}
+
 static void segment_read(const struct mapped *segment, const char *name, uint32_t end,
                          struct control_reading *to)
 {
 	for (uint32_t slot = 0; slot < end; slot++) {
-		const struct msg_slot *from = &segment->slots[slot];
-		const struct msg_slot  now = { .rx = counter_read(&from->rx), .tx = counter_read(&from->tx),
+		const struct msg_slot *from = &segment->map->slots[slot];
+		struct msg_slot        now = { .rx = counter_read(&from->rx), .tx = counter_read(&from->tx),
 					       .connections = counter_read(&from->connections) };
 
+		if (!segment->live && !segment->slots_only)
+			now.tx = tx_at_death(segment, slot, now.tx);
 		if (now.rx == 0 && now.tx == 0 && now.connections == 0)
 			continue;
 		to->hosts[to->hosts_count++] =

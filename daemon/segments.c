@@ -39,8 +39,8 @@ static void adopt(struct segments *segments, const char *name)
 	char            quoted[2 * MSG_NAME_MOST];
 
 	if (fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
-	    st.st_size != (off_t)MSG_SEGMENT_BYTES || strlen(name) >= MSG_NAME_MOST ||
-	    segments->count == SEGMENTS_MOST) {
+	    (st.st_size != (off_t)MSG_SEGMENT_BYTES && st.st_size != (off_t)MSG_SLOTS_BYTES) ||
+	    strlen(name) >= MSG_NAME_MOST || segments->count == SEGMENTS_MOST) {
 		tg_log(TG_LOG_WARN, "left a file alone that holds no counters", "file=%s",
 		       tg_quote(quoted, sizeof quoted, name));
 		return;

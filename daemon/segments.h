@@ -1,5 +1,5 @@
-/* The files of the workers' byte counters (struct msg_slot[MSG_SLOTS], sparse): one for each worker
- * incarnation, kept until control has committed what is in it, also across a restart of the daemon. */
+/* The files of the workers' byte counters (struct msg_counters, sparse): one for each worker incarnation,
+ * kept until control has committed what is in it, also across a restart of the daemon. */
 #ifndef TOLLGATE_DAEMON_SEGMENTS_H
 #define TOLLGATE_DAEMON_SEGMENTS_H
 

@@ -11,10 +11,10 @@
 #define ROW_BYTES (MSG_SLOTS * sizeof(uint32_t))
 
 struct counters {
-	struct msg_slot *slots;
-	uint32_t        *rows;		/* of all workers */
-	uint32_t        *row;		/* this worker's */
-	uint32_t         workers;
+	struct msg_counters *map;
+	uint32_t            *rows;	/* of all workers */
+	uint32_t            *row;	/* this worker's */
+	uint32_t             workers;
 };
 
 static void *map_shared(int fd, size_t bytes, struct tg_error *err)
@@ -55,8 +55,8 @@ struct counters *counters_new(int segment_fd, int active_fd, uint32_t index, uin
 		return NULL;
 	}
 	counters->workers = workers;
-	counters->slots = map_shared(segment_fd, MSG_SEGMENT_BYTES, err);
-	counters->rows = counters->slots == NULL ? NULL : map_shared(active_fd, workers * ROW_BYTES, err);
+	counters->map = map_shared(segment_fd, MSG_SEGMENT_BYTES, err);
+	counters->rows = counters->map == NULL ? NULL : map_shared(active_fd, workers * ROW_BYTES, err);
 	if (counters->rows == NULL) {
 		counters_free(counters);
 		return NULL;
@@ -72,8 +72,8 @@ void counters_free(struct counters *counters)
 {
 	if (counters == NULL)
 		return;
-	if (counters->slots != NULL)
-		munmap(counters->slots, MSG_SEGMENT_BYTES);
+	if (counters->map != NULL)
+		munmap(counters->map, MSG_SEGMENT_BYTES);
 	if (counters->rows != NULL)
 		munmap(counters->rows, counters->workers * ROW_BYTES);
 	free(counters);
@@ -90,20 +90,41 @@ static void add32(uint32_t *cell, uint32_t more)
 	__atomic_store_n(cell, *cell + more, __ATOMIC_RELAXED);
 }
 
-void counters_bytes(struct counters *counters, uint32_t slot, uint64_t rx, uint64_t tx)
+void counters_received(struct counters *counters, uint32_t slot, uint64_t bytes)
+{
+	if (counters != NULL && slot < MSG_SLOTS && bytes != 0)
+		add64(&counters->map->slots[slot].rx, bytes);
+}
+
+/* Release: a signal that kills comes between two stores, and finds them in the order of the program. */
+static void say_sending(struct msg_counters *map, uint32_t slot, uint64_t tx)
+{
+	__atomic_store_n(&map->sending, (uint64_t)slot << 32 | (uint32_t)tx, __ATOMIC_RELEASE);
+}
+
+void counters_sending(struct counters *counters, uint32_t slot, uint64_t most)
+{
+	if (counters != NULL && slot < MSG_SLOTS)
+		say_sending(counters->map, slot, counters->map->slots[slot].tx + most);
+}
+
+void counters_sent(struct counters *counters, uint32_t slot, uint64_t bytes)
 {
 	if (counters == NULL || slot >= MSG_SLOTS)
 		return;
-	if (rx != 0)
-		add64(&counters->slots[slot].rx, rx);
-	if (tx != 0)
-		add64(&counters->slots[slot].tx, tx);
+
+	struct msg_counters *map = counters->map;
+	uint64_t             tx = map->slots[slot].tx + bytes;
+
+	/* In this order: behind the slot, the word would claim what was not sent for a moment longer. */
+	say_sending(map, slot, tx);
+	__atomic_store_n(&map->slots[slot].tx, tx, __ATOMIC_RELEASE);
 }
 
 void counters_connection(struct counters *counters, uint32_t slot)
 {
 	if (counters != NULL && slot < MSG_SLOTS)
-		add64(&counters->slots[slot].connections, 1);
+		add64(&counters->map->slots[slot].connections, 1);
 }
 
 void counters_opened(struct counters *counters, uint32_t slot)

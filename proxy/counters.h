@@ -16,7 +16,12 @@ struct counters *counters_new(int segment_fd, int active_fd, uint32_t index, uin
 void counters_free(struct counters *counters);
 
 /* `counters` may be NULL, and a slot that is none (--forward) is not counted. */
-void counters_bytes(struct counters *counters, uint32_t slot, uint64_t rx, uint64_t tx);
+void counters_received(struct counters *counters, uint32_t slot, uint64_t bytes);
+/* Before each call that sends to a client: should the process not live to say counters_sent(), all of
+ * the `most` bytes count as sent. */
+void counters_sending(struct counters *counters, uint32_t slot, uint64_t most);
+/* After it, with 0 when it failed. */
+void counters_sent(struct counters *counters, uint32_t slot, uint64_t bytes);
 void counters_connection(struct counters *counters, uint32_t slot);
 void counters_opened(struct counters *counters, uint32_t slot);
 void counters_closed(struct counters *counters, uint32_t slot);

@@ -215,10 +215,22 @@ void host_count_connection(const struct host_use *use)
 		counters_connection(use->worker->counters, use->host->slot);
 }
 
-void host_count_bytes(const struct host_use *use, uint64_t rx, uint64_t tx)
+void host_received(const struct host_use *use, uint64_t bytes)
 {
 	if (use->host != NULL)
-		counters_bytes(use->worker->counters, use->host->slot, rx, tx);
+		counters_received(use->worker->counters, use->host->slot, bytes);
+}
+
+void host_sending(const struct host_use *use, uint64_t most)
+{
+	if (use->host != NULL)
+		counters_sending(use->worker->counters, use->host->slot, most);
+}
+
+void host_sent(const struct host_use *use, uint64_t bytes)
+{
+	if (use->host != NULL)
+		counters_sent(use->worker->counters, use->host->slot, bytes);
 }
 
 static bool texts_equal(const char *a, const char *b)

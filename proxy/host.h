@@ -69,8 +69,11 @@ void host_leave(struct host_use *use);
 bool host_is(const struct host_use *use, enum routes_scheme scheme, const char *name);
 /* Counts a client connection, once for each host that it is routed to. */
 void host_count_connection(const struct host_use *use);
-/* Counts payload: received from, sent to the client. */
-void host_count_bytes(const struct host_use *use, uint64_t rx, uint64_t tx);
+/* Counts payload: received from the client (before it is passed on), and sent to it: around each call
+ * that sends, with the most that it may send, and with what it sent. */
+void host_received(const struct host_use *use, uint64_t bytes);
+void host_sending(const struct host_use *use, uint64_t most);
+void host_sent(const struct host_use *use, uint64_t bytes);
 /* The table in w->routes is new: resets the uses of what it lacks. */
 void hosts_swapped(struct worker *w);
 

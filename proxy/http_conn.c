@@ -178,10 +178,15 @@ enum http_step http_conn_hear(struct http_conn *c, bool reset, size_t *len)
 
 int http_conn_say(struct http_conn *c, struct iovec *parts, size_t count)
 {
+	size_t most = 0;
 	size_t sent;
-	int    result = http_kept_write(&c->down, c->client.fd, parts, count, &sent);
+	int    result;
 
-	host_count_bytes(&c->use, 0, sent);
+	for (size_t i = 0; i < count; i++)
+		most += parts[i].iov_len;
+	host_sending(&c->use, most);
+	result = http_kept_write(&c->down, c->client.fd, parts, count, &sent);
+	host_sent(&c->use, sent);
 	return result;
 }
 
@@ -216,7 +221,7 @@ static enum http_step conn_linger(struct http_conn *c)
 	            (c->client.ready & EV_READ) != 0;
 
 	http_conn_detach(c);
-	host_count_bytes(&c->use, http_kept_bytes(&c->in), 0);
+	host_received(&c->use, http_kept_bytes(&c->in));
 	if (!more || c->client_ended)
 		return http_conn_finish(c, false);
 	http_kept_clear(&c->in);
@@ -233,7 +238,7 @@ static enum http_step linger_step(struct http_conn *c)
 
 	if (step != HTTP_STEP_MOVED)
 		return step;
-	host_count_bytes(&c->use, len, 0);
+	host_received(&c->use, len);
 	c->lingered += (uint32_t)len;
 	return c->lingered > HTTP_LINGER_MOST ? http_conn_finish(c, true) : HTTP_STEP_MOVED;
 }
@@ -303,7 +308,6 @@ static bool client_is_gone(const struct http_conn *c)
 static void on_client(struct wire *wire, short what)
 {
 	struct http_conn *c = wire->owner;
-	size_t            sent;
 
 	if ((what & EV_READ) != 0 && (c->state == HTTP_STATE_CONNECT || c->state == HTTP_STATE_RESPONSE) &&
 	    client_is_gone(c)) {
@@ -311,11 +315,17 @@ static void on_client(struct wire *wire, short what)
 		return;
 	}
 	if ((what & EV_WRITE) != 0 && http_kept_bytes(&c->down) > 0) {
-		if (http_kept_send(&c->down, wire->fd, false, &sent) == -1) {
+		size_t sent;
+
+		host_sending(&c->use, http_kept_bytes(&c->down));
+
+		int result = http_kept_send(&c->down, wire->fd, false, &sent);
+
+		host_sent(&c->use, sent);
+		if (result == -1) {
 			http_conn_finish(c, true);
 			return;
 		}
-		host_count_bytes(&c->use, 0, sent);
 		if (c->state == HTTP_STATE_BODY)
 			timer_put_off(c->worker->timers, &c->timer, HTTP_IDLE_MS);
 	}

@@ -301,7 +301,7 @@ static enum http_step request_take(struct http_conn *c, const struct http_head *
 	status = request_route(c, head, bytes, name);
 	if (c->use.host != NULL)
 		host_count_first(c);
-	host_count_bytes(&c->use, head->bytes, 0);
+	host_received(&c->use, head->bytes);
 
 	if (c->use.host != NULL && c->use.host->redirect_to_https && status != 503) {
 		if (!http_forward_is_acme(head, bytes)) {
@@ -318,7 +318,7 @@ static enum http_step request_take(struct http_conn *c, const struct http_head *
 		c->close = true;
 		status = 400;
 	}
-	host_count_bytes(&c->use, used, 0);
+	host_received(&c->use, used);
 	if (http_kept_put(&c->in, bytes + head->bytes + used, len - head->bytes - used) == -1)
 		return http_conn_finish(c, true);
 	if (status != 0)
@@ -422,7 +422,7 @@ enum http_step http_request_pump(struct http_conn *c)
 	if (step != HTTP_STEP_MOVED)
 		return step;
 	result = http_body_read(&c->request, (const char *)c->worker->buffer, len, &part.iov_len);
-	host_count_bytes(&c->use, part.iov_len, 0);
+	host_received(&c->use, part.iov_len);
 	if (http_kept_put(&c->in, c->worker->buffer + part.iov_len, len - part.iov_len) == -1)
 		return http_conn_finish(c, true);
 	if (result == HTTP_BODY_BAD)

@@ -127,7 +127,7 @@ static enum http_step response_tunnel(struct http_conn *c, const struct http_hea
 	if (relay_put_first(&tunnel->relay.down, out, out_len) == -1 ||
 	    relay_put_first(&tunnel->relay.up, c->in.data + c->in.at, http_kept_bytes(&c->in)) == -1)
 		return http_conn_finish(c, true);
-	host_count_bytes(&c->use, http_kept_bytes(&c->in), 0);
+	host_received(&c->use, http_kept_bytes(&c->in));
 	http_kept_clear(&c->in);
 	http_kept_clear(&c->up);
 	relay_run(&tunnel->relay);

@@ -68,16 +68,37 @@ static bool not_now(struct wire *wire, short what)
 	return true;
 }
 
+/* Only what comes from the client and what goes to it is counted, on this side and on that. */
+static void way_received(struct relay *relay, const struct relay_way *way, ssize_t n)
+{
+	if (way == &relay->up && relay->use != NULL)
+		host_received(relay->use, (uint64_t)n);
+}
+
+static void way_sending(struct relay *relay, const struct relay_way *way, size_t most)
+{
+	if (way == &relay->down && relay->use != NULL)
+		host_sending(relay->use, most);
+}
+
+static void way_sent(struct relay *relay, const struct relay_way *way, ssize_t n)
+{
+	if (way == &relay->down && relay->use != NULL)
+		host_sent(relay->use, n > 0 ? (uint64_t)n : 0);
+}
+
 /* Sends what lies in the pipe or was kept.  Returns false when sending failed. */
-static bool way_flush(struct relay_way *way, uint64_t *sent)
+static bool way_flush(struct relay *relay, struct relay_way *way, uint64_t *sent)
 {
 	ssize_t n;
 
+	way_sending(relay, way, way->kept != NULL ? way->kept_bytes - way->kept_at : way->in_pipe);
 	if (way->kept != NULL)
 		n = send(way->to->fd, way->kept + way->kept_at, way->kept_bytes - way->kept_at, MSG_NOSIGNAL);
 	else
 		n = splice(way->pipe->out, NULL, way->to->fd, NULL, way->in_pipe,
 		           SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	way_sent(relay, way, n);
 	if (n == -1)
 		return not_now(way->to, EV_WRITE);
 
@@ -94,7 +115,7 @@ static bool way_flush(struct relay_way *way, uint64_t *sent)
 	return true;
 }
 
-static enum way_result way_read_pipe(struct relay_way *way, uint64_t *received)
+static enum way_result way_read_pipe(struct relay *relay, struct relay_way *way, uint64_t *received)
 {
 	ssize_t n = splice(way->from->fd, NULL, way->pipe->in, NULL, way->pipe->bytes,
 	                   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
@@ -106,6 +127,7 @@ static enum way_result way_read_pipe(struct relay_way *way, uint64_t *received)
 	if (n < BULK_LEAST)
 		way->full = 0;
 	way->in_pipe = (uint32_t)n;
+	way_received(relay, way, n);
 	*received += (uint64_t)n;
 	return WAY_WAITS;
 }
@@ -123,6 +145,7 @@ static enum way_result way_read_buffer(struct relay *relay, struct relay_way *wa
 		way->ended = 1;
 		return WAY_WAITS;
 	}
+	way_received(relay, way, n);
 	*received += (uint64_t)n;
 	if (n == WORKER_BUFFER_BYTES) {
 		if (way->full < BULK_READS)
@@ -134,7 +157,9 @@ static enum way_result way_read_buffer(struct relay *relay, struct relay_way *wa
 			way->from->ready &= ~EV_READ;
 	}
 
+	way_sending(relay, way, (size_t)n);
 	taken = send(way->to->fd, buffer, (size_t)n, MSG_NOSIGNAL);
+	way_sent(relay, way, taken);
 	if (taken == -1 && !not_now(way->to, EV_WRITE))
 		return WAY_WRITE_FAILED;
 	if (taken == -1)
@@ -167,7 +192,7 @@ static enum way_result way_move(struct relay *relay, struct relay_way *way, uint
 		if (way_holds(way)) {
 			if ((way->to->ready & EV_WRITE) == 0)
 				return WAY_WAITS;
-			if (!way_flush(way, sent))
+			if (!way_flush(relay, way, sent))
 				return WAY_WRITE_FAILED;
 			continue;
 		}
@@ -183,7 +208,7 @@ static enum way_result way_move(struct relay *relay, struct relay_way *way, uint
 		if (way->full >= BULK_READS && way->pipe == NULL)
 			way->pipe = pipes_take(relay->worker->pipes);
 		if (way->pipe != NULL)
-			result = way_read_pipe(way, received);
+			result = way_read_pipe(relay, way, received);
 		else
 			result = way_read_buffer(relay, way, received, sent);
 	}
@@ -212,16 +237,12 @@ static bool failed(enum way_result result)
 
 void relay_run(struct relay *relay)
 {
-	uint64_t        rx = 0;		/* from the client */
-	uint64_t        tx = 0;		/* to the client */
-	uint64_t        to_upstream = 0;
-	uint64_t        from_upstream = 0;
-	enum way_result up = way_move(relay, &relay->up, &rx, &to_upstream);
+	uint64_t        received = 0;
+	uint64_t        sent = 0;
+	enum way_result up = way_move(relay, &relay->up, &received, &sent);
 	/* Also when the other way failed: what was sent before a reset may still be read. */
-	enum way_result down = way_move(relay, &relay->down, &from_upstream, &tx);
+	enum way_result down = way_move(relay, &relay->down, &received, &sent);
 
-	if (relay->use != NULL && rx + tx != 0)
-		host_count_bytes(relay->use, rx, tx);
 	if (failed(up) || failed(down)) {
 		relay_finish(relay, true);
 		return;
@@ -234,7 +255,7 @@ void relay_run(struct relay *relay)
 		wire_again(relay->up.from);
 	if (down == WAY_AGAIN)
 		wire_again(relay->down.from);
-	if (rx + tx + to_upstream + from_upstream != 0)
+	if (received + sent != 0)
 		timer_put_off(relay->worker->timers, &relay->timer, RELAY_IDLE_MS);
 }
 

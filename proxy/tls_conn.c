@@ -117,7 +117,7 @@ static void conn_drop_input(struct tls_conn *c)
 			break;
 		if (n > 0) {
 			c->refused_bytes += (size_t)n;
-			host_count_bytes(&c->use, (uint64_t)n, 0);
+			host_received(&c->use, (uint64_t)n);
 		}
 	}
 	conn_finish(c, false);
@@ -127,13 +127,14 @@ static void conn_refuse(struct tls_conn *c, enum alert alert)
 {
 	size_t      count;
 	const void *bytes = alert_bytes(alert, &count);
-	/* The first bytes on a new connection always find room. */
-	ssize_t     sent = send(c->client.fd, bytes, count, MSG_NOSIGNAL);
+	ssize_t     sent;
 
+	/* The first bytes on a new connection always find room. */
+	host_sending(&c->use, count);
+	sent = send(c->client.fd, bytes, count, MSG_NOSIGNAL);
+	host_sent(&c->use, sent > 0 ? (uint64_t)sent : 0);
 	/* One that was connected but is of no use must not call any more. */
 	upstream_clear(&c->upstream);
-	if (sent > 0)
-		host_count_bytes(&c->use, 0, (uint64_t)sent);
 	shutdown(c->client.fd, SHUT_WR);
 	conn_enter(c, CONN_REFUSED);
 	conn_drop_input(c);

@@ -1,6 +1,7 @@
 #include "daemon/control_segments.h"
 
 #include <check.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,6 +30,17 @@ static void slot_write(int fd, uint32_t slot, uint64_t rx)
 	const struct msg_slot to = { .rx = rx };
 
 	ck_assert_int_eq(pwrite(fd, &to, sizeof to, (off_t)(slot * sizeof to)), (ssize_t)sizeof to);
+}
+
+/* A worker was about to send to the client of a host in `slot`, whose tx stood at `tx`. */
+static void sending_write(int fd, uint32_t slot, uint64_t tx, uint64_t most)
+{
+	const struct msg_slot to = { .tx = tx };
+	const uint64_t        sending = (uint64_t)slot << 32 | (uint32_t)(tx + most);
+
+	ck_assert_int_eq(pwrite(fd, &to, sizeof to, (off_t)(slot * sizeof to)), (ssize_t)sizeof to);
+	ck_assert_int_eq(pwrite(fd, &sending, sizeof sending, offsetof(struct msg_counters, sending)),
+	                 (ssize_t)sizeof sending);
 }
 
 /* The descriptor stays the test's. */
@@ -98,6 +110,64 @@ START_TEST(one_is_done_when_its_worker_is_dead)
 }
 END_TEST
 
+START_TEST(what_a_worker_was_sending_counts_once_it_is_dead)
+{
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
+
+	begin();
+	sending_write(fd, 2, 50, 0);
+	sending_write(fd, 3, UINT32_MAX, 1000);	/* beyond 2^32 */
+	add("a", 0, true, fd, NULL);
+	count_of(4);
+	ck_assert_uint_eq(reading.hosts[1].count.tx, UINT32_MAX);
+	add("a", 0, false, fd, NULL);
+	count_of(4);
+	ck_assert_uint_eq(reading.hosts_count, 2);
+	ck_assert_uint_eq(reading.hosts[0].count.tx, 50);
+	ck_assert_uint_eq(reading.hosts[1].count.tx, UINT64_C(1000) + UINT32_MAX);
+	/* The call sent less, and so it said before it died. */
+	sending_write(fd, 3, UINT32_MAX, 10);
+	count_of(4);
+	ck_assert_uint_eq(reading.hosts[1].count.tx, UINT64_C(10) + UINT32_MAX);
+	sending_write(fd, 3, UINT32_MAX, 0);
+	count_of(4);
+	ck_assert_uint_eq(reading.hosts[1].count.tx, UINT32_MAX);
+	/* No slot that means something. */
+	sending_write(fd, 4, 0, 1000);
+	count_of(4);
+	ck_assert_uint_eq(reading.hosts_count, 2);
+	end_all();
+}
+END_TEST
+
+START_TEST(a_dead_worker_s_first_bytes_count_though_its_slot_says_none)
+{
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
+
+	begin();
+	sending_write(fd, 0, 0, 1000);
+	add("a", 0, false, fd, NULL);
+	count_of(4);
+	ck_assert_uint_eq(reading.hosts_count, 1);
+	ck_assert_uint_eq(reading.hosts[0].count.tx, 1000);
+	end_all();
+}
+END_TEST
+
+START_TEST(a_file_of_an_earlier_build_has_slots_only)
+{
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SLOTS_BYTES);
+
+	begin();
+	slot_write(fd, 3, 10);
+	add("a", MSG_SEGMENT_ADOPTED, false, fd, NULL);
+	count_of(MSG_SLOTS);
+	ck_assert_uint_eq(reading.hosts_count, 1);
+	ck_assert_uint_eq(reading.hosts[0].count.rx, 10);
+	end_all();
+}
+END_TEST
+
 START_TEST(only_a_live_worker_of_an_earlier_daemon_is_adopted)
 {
 	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
@@ -133,7 +203,7 @@ END_TEST
 
 START_TEST(a_file_that_is_too_short_is_not_taken)
 {
-	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES - 1);
+	TG_AUTO_FD fd = segment_make((off_t)MSG_SLOTS_BYTES - 1);
 
 	begin();
 	add("a", 0, true, fd, NULL);
@@ -165,6 +235,9 @@ void test_control_segments(TCase *tc)
 {
 	tcase_add_test(tc, what_is_not_zero_is_read_up_to_the_end);
 	tcase_add_test(tc, one_is_done_when_its_worker_is_dead);
+	tcase_add_test(tc, what_a_worker_was_sending_counts_once_it_is_dead);
+	tcase_add_test(tc, a_dead_worker_s_first_bytes_count_though_its_slot_says_none);
+	tcase_add_test(tc, a_file_of_an_earlier_build_has_slots_only);
 	tcase_add_test(tc, only_a_live_worker_of_an_earlier_daemon_is_adopted);
 	tcase_add_test(tc, the_last_slot_that_was_counted_in_is_found);
 	tcase_add_test(tc, a_file_that_is_too_short_is_not_taken);

@@ -128,13 +128,31 @@ START_TEST(an_orphan_is_live_until_its_mapping_is_gone)
 }
 END_TEST
 
-START_TEST(files_that_hold_no_counters_are_left_alone)
+/* A stray of so many bytes: whether it is taken for a segment when the daemon starts. */
+static bool is_taken(off_t bytes)
 {
-	close(openat(dir, "stray", O_CREAT | O_WRONLY, 0600));
+	int fd = openat(dir, "stray", O_CREAT | O_WRONLY, 0600);
+
+	ck_assert_int_eq(ftruncate(fd, bytes), 0);
+	close(fd);
 	segments_free(segments);
 	segments = segments_new(dir, &err);
-	ck_assert_ptr_null(segments_at(segments, 0));
+	return segments_at(segments, 0) != NULL;
+}
+
+START_TEST(files_that_hold_no_counters_are_left_alone)
+{
+	ck_assert(!is_taken(0));
+	ck_assert(!is_taken((off_t)MSG_SLOTS_BYTES - 1));
+	ck_assert(!is_taken((off_t)MSG_SEGMENT_BYTES - 1));
+	ck_assert(!is_taken((off_t)MSG_SEGMENT_BYTES + 1));
 	ck_assert(exists("stray"));
+}
+END_TEST
+
+START_TEST(a_file_that_an_earlier_build_left_is_found)
+{
+	ck_assert(is_taken((off_t)MSG_SLOTS_BYTES));
 }
 END_TEST
 
@@ -162,5 +180,6 @@ void test_segments(TCase *tc)
 	tcase_add_test(tc, what_an_earlier_life_left_is_found);
 	tcase_add_test(tc, an_orphan_is_live_until_its_mapping_is_gone);
 	tcase_add_test(tc, files_that_hold_no_counters_are_left_alone);
+	tcase_add_test(tc, a_file_that_an_earlier_build_left_is_found);
 	tcase_add_test(tc, at_the_limit_the_oldest_dead_one_gives_way);
 }

@@ -140,8 +140,12 @@ START_TEST(bytes_and_connections_go_to_the_slot)
 	begin_with("a.example");
 	enter(0, "a.example");
 	host_count_connection(&uses[0]);
-	host_count_bytes(&uses[0], 3, 4);
-	host_count_bytes(&uses[1], 3, 4);	/* none */
+	host_received(&uses[0], 3);
+	host_sending(&uses[0], 4);
+	host_sent(&uses[0], 4);
+	host_received(&uses[1], 3);	/* none */
+	host_sending(&uses[1], 4);
+	host_sent(&uses[1], 4);
 	ck_assert_uint_eq(in.slots[7].connections, 1);
 	ck_assert_uint_eq(in.slots[7].rx, 3);
 	ck_assert_uint_eq(in.slots[7].tx, 4);
@@ -305,7 +309,7 @@ START_TEST(a_new_slot_takes_over_what_is_open)
 	ingress_routes(&in, &host, 1);
 	ck_assert_uint_eq(in.active[7], 0);
 	ck_assert_uint_eq(in.active[9], 2);
-	host_count_bytes(&uses[0], 5, 0);
+	host_received(&uses[0], 5);
 	ck_assert_uint_eq(in.slots[7].rx, 0);
 	ck_assert_uint_eq(in.slots[9].rx, 5);
 	leave_all();

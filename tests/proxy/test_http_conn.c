@@ -11,6 +11,7 @@
 #include "proxy/http_exchange.h"
 #include "proxy/worker.h"
 #include "tests/support/ingress.h"
+#include "tests/support/sends.h"
 #include "tests/support/web.h"
 
 void test_http_conn(TCase *tc);
@@ -492,6 +493,7 @@ START_TEST(interim_responses_are_passed_on)
 	int upstream;
 	int client = begin(a, POST_A "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", &upstream);
 
+	sends_watch(port, in.slots);
 	ck_assert_ptr_nonnull(strstr(text, "Expect: 100-continue\r\n"));
 	web_say(&in, upstream, "HTTP/1.1 100 Continue\r\n\r\n");
 	hear_head(client);
@@ -534,6 +536,7 @@ START_TEST(an_upgrade_becomes_a_tunnel)
 	int upstream;
 	int client = begin(a, UPGRADE_A "early", &upstream);
 
+	sends_watch(port, in.slots);
 	ck_assert_ptr_nonnull(strstr(text, "Connection: upgrade\r\nUpgrade: websocket\r\n"));
 	web_silence(&in, upstream);
 	web_say(&in, upstream, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
@@ -552,6 +555,7 @@ START_TEST(an_upgrade_becomes_a_tunnel)
 	close(upstream);
 	ck_assert_int_eq(web_end(&in, client), 0);
 	ck_assert_uint_eq(in.worker->clients, 0);
+	ck_assert_uint_eq(in.slots[1].tx, sends_seen());
 	/* What came before the answer is counted, too. */
 	ck_assert_uint_eq(in.slots[1].rx, strlen(UPGRADE_A "early" GET_B));
 }

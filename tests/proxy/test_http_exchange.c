@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/support/ingress.h"
+#include "tests/support/sends.h"
 #include "tests/support/web.h"
 
 void test_http_exchange(TCase *tc);
@@ -206,6 +207,7 @@ START_TEST(a_reader_that_stops_stops_the_writer)
 	int         upstream = take();
 	size_t      before, sent;
 
+	sends_watch(port, in.slots);
 	web_say(&in, upstream, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
 	web_hear(&in, client, text, sizeof(text), "\r\n\r\n");
 	before = mallinfo2().uordblks;
@@ -213,6 +215,8 @@ START_TEST(a_reader_that_stops_stops_the_writer)
 	ck_assert_uint_lt(sent, 64U << 20);
 	ck_assert_uint_lt(mallinfo2().uordblks - before, HTTP_KEPT_MOST);
 	pull(client, sent);
+	ck_assert_uint_gt(sends_seen(), sent);
+	ck_assert_uint_eq(sends_seen(), in.slots[7].tx);
 	ck_assert_uint_gt(push(upstream, block, sizeof(block)), 0);
 }
 END_TEST

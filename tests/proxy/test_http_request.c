@@ -8,6 +8,7 @@
 
 #include "proxy/http_exchange.h"
 #include "tests/support/ingress.h"
+#include "tests/support/sends.h"
 #include "tests/support/web.h"
 
 void test_http_request(TCase *tc);
@@ -71,6 +72,7 @@ START_TEST(a_redirection_spares_acme)
 
 	host.scheme[ROUTES_HTTP].redirect_to_https = 1;
 	route(host);
+	sends_watch(port, in.slots);
 	client = ask("GET /x?y HTTP/1.1\r\nHost: A.example\r\n\r\n");
 	hear_status(client, 308);
 	ck_assert_ptr_nonnull(strstr(text, "\r\nLocation: https://a.example/x?y\r\n"));

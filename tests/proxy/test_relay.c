@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "proxy/wire.h"
 #include "proxy/worker.h"
 #include "tests/support/ingress.h"
+#include "tests/support/sends.h"
 
 void test_relay(TCase *tc);
 
@@ -64,6 +66,15 @@ static int connection(int *far)
 	return near;
 }
 
+static uint16_t local_port(int fd)
+{
+	struct sockaddr_in at;
+	socklen_t          bytes = sizeof at;
+
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
+	return ntohs(at.sin_port);
+}
+
 static void begin(void)
 {
 	struct tg_endpoint  nobody = { .family = AF_INET, .port = 1 };
@@ -78,6 +89,7 @@ static void begin(void)
 	ck_assert_int_eq(wire_open(&client_wire, in.base, connection(&client), on_nothing, NULL), 0);
 	ck_assert_int_eq(wire_open(&upstream_wire, in.base, connection(&upstream), on_nothing, NULL), 0);
 	relay_start(&relay, in.worker, &client_wire, &upstream_wire, &use, on_done);
+	sends_watch(local_port(client_wire.fd), in.slots);
 }
 
 static void end(void)
@@ -266,6 +278,7 @@ START_TEST(a_bulk_stream_arrives_whole_in_either_direction)
 	stream(upstream, client, 8000000, BLOCK);
 	ck_assert_uint_eq(in.slots[7].rx, 8000000);
 	ck_assert_uint_eq(in.slots[7].tx, 8000000);
+	ck_assert_uint_eq(sends_seen(), 8000000);
 	end();
 }
 END_TEST
@@ -305,6 +318,7 @@ START_TEST(the_end_comes_after_all_bytes_of_a_slow_reader)
 	ck_assert_int_eq(n, 0);
 	ck_assert_uint_eq(received, sent);
 	ck_assert_uint_eq(in.slots[7].tx, sent);
+	ck_assert_uint_eq(sends_seen(), sent);
 	end();
 }
 END_TEST

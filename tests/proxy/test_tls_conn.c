@@ -13,6 +13,7 @@
 #include "proxy/timer.h"
 #include "proxy/worker.h"
 #include "tests/support/ingress.h"
+#include "tests/support/sends.h"
 
 void test_tls_conn(TCase *tc);
 
@@ -292,6 +293,7 @@ static bool keep_none(uint64_t cookie, void *arg)
 START_TEST(without_an_upstream_it_is_an_internal_error)
 {
 	begin();
+	sends_watch(port, in.slots);
 	upstream = ingress_nobody();
 	ingress_routes(&in, &host, 1);
 	refused(hello, hello_bytes, INTERNAL_ERROR, 7);
@@ -302,6 +304,8 @@ START_TEST(without_an_upstream_it_is_an_internal_error)
 	ingress_routes(&in, &host, 1);
 	refused(hello, hello_bytes, INTERNAL_ERROR, 7);
 	ck_assert_uint_eq(in.slots[7].connections, 3);
+	ck_assert_uint_eq(in.slots[7].tx, 3 * 7);
+	ck_assert_uint_eq(sends_seen(), 3 * 7);
 	end();
 }
 END_TEST

@@ -16,6 +16,7 @@
 #include "proxy/counters.h"
 #include "proxy/sockpool.h"
 #include "proxy/worker.h"
+#include "tests/support/sends.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -121,6 +122,7 @@ void ingress_begin(struct ingress *in, uint32_t source_connections)
 
 void ingress_end(struct ingress *in)
 {
+	sends_watch(0, NULL);
 	worker_free(in->worker);
 	channel_free(in->broker);
 	channel_free(in->fake);

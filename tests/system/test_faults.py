@@ -1,14 +1,17 @@
 """Processes that die: what they carried goes on, and the daemon is whole again."""
 
+import contextlib
 import os
 import signal
+import ssl
+import subprocess
 import threading
 import time
 
 import pytest
 
-from rig.clients import curl, pings
-from rig.daemon import children, role_of
+from rig.clients import connect, curl, pings, request
+from rig.daemon import children, role_of, status_of
 from rig.lab import wg
 from rig.wait import SLOW, until
 
@@ -105,19 +108,98 @@ def test_a_worker_that_did_not_die_keeps_its_connection(pair):
     assert kept in pair.daemon.roles()["worker"]
 
 
+def recorded(pair, tenant):
+    """What the records say of the tenant's host."""
+    network = pair.daemon.api.traffic()["networks"].get(tenant.key.public, {"hosts": {}})
+    return network["hosts"].get(tenant.host, {}).get("traffic", {"rx": 0, "tx": 0, "connections": 0})
+
+
 def test_host_bytes_that_a_dead_worker_carried_are_counted_once(pair):
     tenant = pair.alpha
     for _ in range(4):
         curl(f"http://{tenant.host}/bytes/100000")
-    for pid in pair.daemon.roles()["worker"]:
-        pair.daemon.kill_role(pid)
+    pair.daemon.kill_role(*pair.daemon.roles()["worker"])
     pair.daemon.wait_until_healthy()
+    until(lambda: recorded(pair, tenant)["tx"] >= 400_000, "the bytes of dead workers are recorded")
+    assert recorded(pair, tenant)["tx"] < 402_000 and recorded(pair, tenant)["connections"] == 4
 
-    def recorded():
-        network = pair.daemon.api.traffic()["networks"].get(tenant.key.public, {"hosts": {}})
-        return network["hosts"].get(tenant.host, {}).get("traffic", {"tx": 0, "connections": 0})
-    until(lambda: recorded()["tx"] >= 400_000, "the bytes of dead workers are recorded")
-    assert recorded()["tx"] < 402_000 and recorded()["connections"] == 4
+
+@contextlib.contextmanager
+def held_after_sending(pids):
+    """As if a process lost its CPU just as it has sent something: strace holds it before it can know."""
+    strace = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-e", "trace=sendto,sendmsg,splice",
+                               "-e", "inject=sendto,sendmsg,splice:delay_exit=500000",
+                               *[word for pid in pids for word in ("-p", str(pid))]])
+    try:
+        until(lambda: all(status_of(pid)["TracerPid"].strip() != "0" for pid in pids), "strace has them")
+        yield
+    finally:
+        strace.terminate()
+        strace.wait()
+
+
+class Exchange:
+    """One request and its answer; how many bytes of TCP's payload that took when the answer is whole."""
+
+    def __init__(self, tenant, scheme, size):
+        self.rx = self.tx = 0
+        with connect(443 if scheme == "https" else 80) as self.connection:
+            asked = request(tenant.host, f"/bytes/{size}")
+            whole = size + (self._https(tenant, asked) if scheme == "https" else self._http(asked))
+            while self.got < whole:
+                self.got += len(self.read())
+
+    def _send(self, data):
+        self.connection.sendall(data)
+        self.rx += len(data)
+
+    def _receive(self):
+        data = self.connection.recv(65536)
+        assert data, "the answer ended early"
+        self.tx += len(data)
+        return data
+
+    def _head(self, read):
+        self.read = read
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += read()
+        self.got = len(data)
+        return data.index(b"\r\n\r\n") + 4
+
+    def _http(self, asked):
+        self._send(asked)
+        return self._head(self._receive)
+
+    def _https(self, tenant, asked):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.create_default_context(cafile=tenant.certificate)
+        tls = context.wrap_bio(incoming, outgoing, server_hostname=tenant.host)
+
+        def of_tls(what, *words):
+            while True:
+                try:
+                    return what(*words)
+                except ssl.SSLWantReadError:
+                    self._send(outgoing.read())
+                    incoming.write(self._receive())
+        of_tls(tls.do_handshake)
+        tls.write(asked)
+        return self._head(lambda: of_tls(tls.read, 65536))
+
+
+# The last one is long enough to be spliced.
+@pytest.mark.parametrize("scheme, size", [("http", 1000), ("https", 1000), ("https", 2_000_000)])
+def test_bytes_that_a_worker_sent_but_had_no_time_to_count_are_counted(pair, scheme, size):
+    tenant = pair.alpha
+    pids = pair.daemon.roles()["worker"]
+    with held_after_sending(pids):
+        exchange = Exchange(tenant, scheme, size)
+        pair.daemon.kill_role(*pids)
+    pair.daemon.wait_until_healthy()
+    expected = {"rx": exchange.rx, "tx": exchange.tx, "connections": 1}
+    until(lambda: recorded(pair, tenant)["tx"] >= exchange.tx, f"{exchange.tx} bytes are recorded")
+    assert recorded(pair, tenant) == expected
 
 
 @pytest.mark.kernel

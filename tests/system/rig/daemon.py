@@ -128,11 +128,11 @@ class Daemon:
         return (all(len(found[role]) == 1 for role in ("engine", "broker", "control"))
                 and len(found["worker"]) == int(self.options["--workers"]))
 
-    def kill_role(self, pid):
-        self.killed += 1
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: not pathlib.Path(f"/proc/{pid}").exists() or pid not in children(self.process.pid),
-              f"{pid} is gone")
+    def kill_role(self, *pids):
+        for pid in pids:
+            self.killed += 1
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not set(pids) & set(children(self.process.pid)), f"{pids} are gone")
 
     def stop(self, seconds=30):
         """SIGTERM; returns the exit status."""
