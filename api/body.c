@@ -93,6 +93,16 @@ enum body_result body_read(struct body *body, bool chunked, uint64_t length, con
 	return body->have == length ? BODY_DONE : BODY_MORE;
 }
 
+char *body_room(struct body *body, uint64_t length, const struct api_limits *limits, size_t *room)
+{
+	if (length > limits->body_bytes || (length > limits->big_body_bytes && !body->big))
+		return NULL;
+	*room = (size_t)length - body->have;
+	if (body_grow(&body->bytes, &body->room, body->have, *room, (size_t)length) == -1)
+		return NULL;
+	return body->bytes + body->have;
+}
+
 void body_clear(struct body *body, unsigned *big_bodies)
 {
 	if (body->big)

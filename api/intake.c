@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 
 #include "api/conn.h"
 #include "api/refuse.h"
@@ -13,6 +15,7 @@
 
 #define BYTES_FIRST 1024
 #define PIECE_BYTES (16U << 10)
+#define STRAIGHT_BYTES (1U << 20) /* of a body, in one turn of the loop */
 
 /* Ends with a refusal of its own making, past evhttp. */
 static void refuse(struct conn *conn)
@@ -191,6 +194,32 @@ static void take(struct conn *conn, const char *text, size_t bytes)
 	intake_next(conn);
 }
 
+/* Of what comes libevent reads 4,096 bytes in a turn of the loop, which are then copied twice.  What else
+ * there is of a body goes straight to its place.  An end or an error is left to libevent: it reads again. */
+static void read_straight(struct conn *conn)
+{
+	const struct api_limits *limits = &conn->listener->api->limits;
+	const struct head *head = &conn->gate.head;
+	size_t room = 0;
+	ssize_t bytes;
+	char *to;
+
+	if (conn->state != CONN_BODY || conn->have > 0 || head->chunked ||
+	    bufferevent_openssl_get_ssl(conn->bev) != NULL)
+		return;
+	to = body_room(&conn->body, head->length, limits, &room);
+	if (to == NULL)
+		return;
+	bytes = read(bufferevent_getfd(conn->bev), to, room < STRAIGHT_BYTES ? room : STRAIGHT_BYTES);
+	if (bytes <= 0)
+		return;
+	conn->body.have += (size_t)bytes;
+	if (conn->body.have == head->length)
+		hand_over(conn);
+	else
+		conn_set_timer(conn);
+}
+
 void intake_read(struct conn *conn)
 {
 	struct evbuffer *input = bufferevent_get_input(conn->bev);
@@ -201,5 +230,6 @@ void intake_read(struct conn *conn)
 	/* Once a request is handed over its head stands in the input, in front of what else comes. */
 	while (conn->state != CONN_HANDED && (bytes = evbuffer_remove(input, piece, sizeof(piece))) > 0)
 		take(conn, piece, (size_t)bytes);
+	read_straight(conn);
 	conn->own_bytes = false;
 }

@@ -85,6 +85,35 @@ START_TEST(a_reserved_place_is_counted_once)
 }
 END_TEST
 
+START_TEST(there_is_room_for_the_rest_of_a_body_and_no_more)
+{
+	size_t room = 0;
+	char  *to = body_room(&body, 3, &limits, &room);
+
+	ck_assert_ptr_nonnull(to);
+	ck_assert_uint_eq(room, 3);
+	memcpy(to, "ab", 2);
+	body.have += 2;
+	ck_assert_ptr_eq(body_room(&body, 3, &limits, &room), body.bytes + 2);
+	ck_assert_uint_eq(room, 1);
+	ck_assert_int_eq(add(false, 3, "cGET"), BODY_DONE);
+	ck_assert_uint_eq(taken, 1);
+	ck_assert_mem_eq(body.bytes, "abc", 3);
+}
+END_TEST
+
+START_TEST(there_is_room_for_a_large_body_in_its_place_only)
+{
+	size_t room = 0;
+
+	ck_assert_ptr_null(body_room(&body, 5, &limits, &room));
+	ck_assert_int_eq(body_reserve(&body, &limits, &places), BODY_MORE);
+	ck_assert_ptr_nonnull(body_room(&body, 8, &limits, &room));
+	ck_assert_uint_eq(room, 8);
+	ck_assert_ptr_null(body_room(&body, 9, &limits, &room));
+}
+END_TEST
+
 START_TEST(a_body_that_is_not_chunked_is_refused)
 {
 	ck_assert_int_eq(add(true, 0, "{}"), BODY_MALFORMED);
@@ -99,5 +128,7 @@ void test_body(TCase *tc)
 	tcase_add_test(tc, a_place_is_taken_past_the_first_bytes_only);
 	tcase_add_test(tc, without_a_place_there_is_no_large_body);
 	tcase_add_test(tc, a_reserved_place_is_counted_once);
+	tcase_add_test(tc, there_is_room_for_the_rest_of_a_body_and_no_more);
+	tcase_add_test(tc, there_is_room_for_a_large_body_in_its_place_only);
 	tcase_add_test(tc, a_body_that_is_not_chunked_is_refused);
 }
