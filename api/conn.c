@@ -271,6 +271,7 @@ static void on_complete(struct evhttp_request *evreq, void *arg)
 
 	(void)evreq;
 	assert(conn->request == NULL);
+	conn_drop_request(conn);
 	if (bytes > 0 && body_grow(&conn->bytes, &conn->room, conn->have, bytes, 1024) == -1) {
 		conn_close_soon(conn);
 		return;
@@ -325,10 +326,12 @@ void conn_request(struct conn *conn, struct evhttp_request *evreq)
 	free(head);
 }
 
-void conn_answered(struct conn *conn)
+void conn_answered(struct conn *conn, struct body *body)
 {
 	conn->request = NULL;
 	conn_streams(conn);
+	conn->body = *body;
+	*body = (struct body){ 0 };
 }
 
 void conn_streams(struct conn *conn)

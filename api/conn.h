@@ -61,8 +61,9 @@ bool conn_adopt(struct conn *conn);
 void conn_close(struct conn *conn);
 /* evhttp has the request: takes its answering up. */
 void conn_request(struct conn *conn, struct evhttp_request *evreq);
-/* The answer begins to be sent: head and body are needed no more, `request` is forgotten. */
-void conn_answered(struct conn *conn);
+/* The answer begins to be sent: the head is needed no more, `request` is forgotten.  Takes its body, to
+ * clear it behind the answer: that may take a while. */
+void conn_answered(struct conn *conn, struct body *body);
 /* The same for a stream, which is still to be told when the client leaves. */
 void conn_streams(struct conn *conn);
 /* For intake.c: the next state and its time-out; the time-out alone, anew; the memory of a request. */

@@ -108,7 +108,7 @@ static int add_length(struct api_request *request, size_t bytes)
 /* Sends what is in `body`, which is taken out of it (NULL: nothing), and frees the request. */
 static void send_whole(struct api_request *request, int status, struct evbuffer *body)
 {
-	conn_answered(request->conn);
+	conn_answered(request->conn, &request->body);
 	evhttp_send_reply(request->evreq, status, errors_phrase(status), request->head ? NULL : body);
 	request_free(request);
 }
@@ -218,7 +218,7 @@ static void stream_head_only(struct api_request *request)
 {
 	struct evhttp_request *evreq = request->evreq;
 
-	conn_answered(request->conn);
+	conn_answered(request->conn, &request->body);
 	request->conn = NULL;
 	request->evreq = NULL;
 	evhttp_send_reply(evreq, 200, errors_phrase(200), NULL);
