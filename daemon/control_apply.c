@@ -55,6 +55,8 @@ struct control_apply {
 	struct control      *control;	/* borrowed */
 	struct apply        *first, **last;	/* the first is the one being done */
 	size_t               count;
+	struct apply        *spent;	/* done, and to be freed behind the answer: that may take a while */
+	struct event        *sweep;
 	int                  state_dir;
 	struct document_meta meta;	/* as stored */
 	uint64_t             round;	/* of the last MSG_DESIRED: only grows, also over a restart */
@@ -73,6 +75,20 @@ static void apply_free(struct apply *a)
 	free(a);
 }
 
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_apply *apply = arg;
+
+	(void)fd;
+	(void)what;
+	while (apply->spent != NULL) {
+		struct apply *next = apply->spent->next;
+
+		apply_free(apply->spent);
+		apply->spent = next;
+	}
+}
+
 static void on_engine_gone(evutil_socket_t fd, short what, void *arg);
 
 struct control_apply *control_apply_new(struct control *control)
@@ -87,7 +103,8 @@ struct control_apply *control_apply_new(struct control *control)
 	apply->round = tg_clock_ms() << 16;
 	apply->state_dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	apply->engine_gone = evtimer_new(control->base, on_engine_gone, apply);
-	if (apply->state_dir == -1 || apply->engine_gone == NULL) {
+	apply->sweep = evtimer_new(control->base, on_sweep, apply);
+	if (apply->state_dir == -1 || apply->engine_gone == NULL || apply->sweep == NULL) {
 		control_apply_free(apply);
 		return NULL;
 	}
@@ -106,10 +123,13 @@ void control_apply_free(struct control_apply *apply)
 		apply_free(apply->first);
 		apply->first = next;
 	}
+	on_sweep(-1, 0, apply);
 	desire_forget(&apply->desire);
 	tg_close_at(&apply->state_dir);
 	if (apply->engine_gone != NULL)
 		event_free(apply->engine_gone);
+	if (apply->sweep != NULL)
+		event_free(apply->sweep);
 	free(apply);
 }
 
@@ -176,13 +196,17 @@ void control_apply_engine(struct control_apply *apply)
 
 static void apply_done(struct control_apply *apply)
 {
-	struct apply *a = apply->first;
+	static const struct timeval at_once = { .tv_sec = 0 };
+	struct apply               *a = apply->first;
 
 	apply->first = a->next;
 	if (apply->first == NULL)
 		apply->last = &apply->first;
 	apply->count--;
-	apply_free(a);
+	a->next = apply->spent;
+	apply->spent = a;
+	/* A socket that is ready comes before a timer in the next turn of the loop. */
+	evtimer_add(apply->sweep, &at_once);
 	apply_ready(apply);
 	apply_next(apply);
 }
@@ -373,45 +397,17 @@ static void on_read(void *arg)
 {
 	struct apply         *a = arg;
 	struct control_apply *apply = a->control->apply;
+	const char           *message;
+	enum api_error        error = control_edit_error(&a->edit, &message);
 
-	switch (a->edit.result) {
-	case CONTROL_EDIT_OK:
-		if (a->edit.faults.count > 0)
-			apply_refuse(apply, API_CONFIG_INVALID,
-			             "the document claims the operator's own hosts");
-		else if (a->edit.dry_run)
-			apply_report(apply, NULL);
-		else
-			apply_store(apply);
-		return;
-	case CONTROL_EDIT_NOT_JSON:
-		apply_refuse(apply, API_BAD_REQUEST, a->edit.faults.count > 0 ? a->edit.faults.list[0].text
-									      : "the body is not JSON");
-		return;
-	case CONTROL_EDIT_INVALID:
-		apply_refuse(apply, API_CONFIG_INVALID, "the document is not valid; nothing was changed");
-		return;
-	case CONTROL_EDIT_TOO_LARGE:
-		apply_refuse(apply, API_TOO_LARGE, "the document is larger than 64 MiB");
-		return;
-	case CONTROL_EDIT_NOT_FOUND:
-		apply_refuse(apply, API_NOT_FOUND, "there is no such network or peer");
-		return;
-	case CONTROL_EDIT_NO_MEMORY:
-		apply_refuse(apply, API_NOT_READY, "out of memory");
-		return;
-	}
-}
-
-/* Both tags of the active document name the state that is to be changed. */
-static bool precondition_holds(const struct apply *a, const struct control *control)
-{
-	const struct document *active = control->active;
-	bool                   exists = control->has_document;
-
-	return a->if_match == NULL ||
-	       control_etag_matches(a->if_match, active->etag, exists, CONTROL_ETAG_STRONG) ||
-	       control_etag_matches(a->if_match, active->etag_public, exists, CONTROL_ETAG_STRONG);
+	if (a->edit.result != CONTROL_EDIT_OK)
+		apply_refuse(apply, error, message);
+	else if (a->edit.faults.count > 0)
+		apply_refuse(apply, API_CONFIG_INVALID, "the document claims the operator's own hosts");
+	else if (a->edit.dry_run)
+		apply_report(apply, NULL);
+	else
+		apply_store(apply);
 }
 
 static void apply_next(struct control_apply *apply)
@@ -423,7 +419,7 @@ static void apply_next(struct control_apply *apply)
 		return;
 	a->state = APPLY_READING;
 	clock_gettime(CLOCK_MONOTONIC, &a->begun);
-	if (!precondition_holds(a, control)) {
+	if (!control_etag_holds(a->if_match, control->active, control->has_document)) {
 		apply_refuse(apply, API_PRECONDITION_FAILED, "the active document is another");
 		return;
 	}

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/api.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -42,6 +41,31 @@ void control_edit_clear(struct control_edit *edit)
 	model_diff_clear(&edit->diff);
 	model_faults_clear(&edit->faults);
 	model_faults_clear(&edit->warnings);
+}
+
+enum api_error control_edit_error(const struct control_edit *edit, const char **message)
+{
+	switch (edit->result) {
+	case CONTROL_EDIT_OK:
+		*message = NULL;
+		break;
+	case CONTROL_EDIT_NOT_JSON:
+		*message = edit->faults.count > 0 ? edit->faults.list[0].text : "the body is not JSON";
+		return API_BAD_REQUEST;
+	case CONTROL_EDIT_INVALID:
+		*message = "the document is not valid; nothing was changed";
+		return API_CONFIG_INVALID;
+	case CONTROL_EDIT_TOO_LARGE:
+		*message = "the document is larger than 64 MiB";
+		return API_TOO_LARGE;
+	case CONTROL_EDIT_NOT_FOUND:
+		*message = "there is no such network or peer";
+		return API_NOT_FOUND;
+	case CONTROL_EDIT_NO_MEMORY:
+		*message = "out of memory";
+		return API_NOT_READY;
+	}
+	return API_INTERNAL;
 }
 
 static enum control_edit_result result_of(enum model_result result)

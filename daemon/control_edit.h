@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/api.h"
 #include "base/key.h"
 #include "base/model.h"
 
-struct api_call;
 struct document;
 
 enum control_edit_result {
@@ -45,6 +45,8 @@ void control_edit_init(struct control_edit *edit, const struct api_call *call);
 /* Goes on with a copy of the body.  -1: out of memory. */
 int control_edit_own(struct control_edit *edit);
 void control_edit_run(struct control_edit *edit);
+/* What a client is told when there is no document for it; *message is borrowed, NULL with CONTROL_EDIT_OK. */
+enum api_error control_edit_error(const struct control_edit *edit, const char **message);
 /* From the loop, when the thread is through. */
 void control_edit_clear(struct control_edit *edit);
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "daemon/document.h"
+
 bool control_etag_matches(const char *header, const char *etag, bool exists, enum control_etag how)
 {
 	size_t bytes = strlen(etag);
@@ -26,4 +28,11 @@ bool control_etag_matches(const char *header, const char *etag, bool exists, enu
 		if (*header != ',')
 			return false;
 	}
+}
+
+bool control_etag_holds(const char *if_match, const struct document *active, bool exists)
+{
+	return if_match == NULL ||
+	       control_etag_matches(if_match, active->etag, exists, CONTROL_ETAG_STRONG) ||
+	       control_etag_matches(if_match, active->etag_public, exists, CONTROL_ETAG_STRONG);
 }

@@ -3,6 +3,8 @@
 #include <check.h>
 #include <stddef.h>
 
+#include "daemon/document.h"
+
 void test_control_etag(TCase *tc);
 
 static const struct {
@@ -53,8 +55,23 @@ START_TEST(a_star_is_whatever_exists)
 }
 END_TEST
 
+START_TEST(a_write_may_name_either_tag_of_the_active_document)
+{
+	struct document active = { .etag = "\"one\"", .etag_public = "\"one-public\"" };
+
+	ck_assert(control_etag_holds(NULL, &active, false));
+	ck_assert(control_etag_holds("\"x\", \"one\"", &active, true));
+	ck_assert(control_etag_holds("\"one-public\"", &active, true));
+	ck_assert(control_etag_holds("*", &active, true));
+	ck_assert(!control_etag_holds("*", &active, false));
+	ck_assert(!control_etag_holds("\"two\"", &active, true));
+	ck_assert(!control_etag_holds("W/\"one\"", &active, true));
+}
+END_TEST
+
 void test_control_etag(TCase *tc)
 {
 	tcase_add_loop_test(tc, a_list_of_tags_is_searched, 0, (int)(sizeof lists / sizeof lists[0]));
 	tcase_add_test(tc, a_star_is_whatever_exists);
+	tcase_add_test(tc, a_write_may_name_either_tag_of_the_active_document);
 }
