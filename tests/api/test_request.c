@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "api/server.h"
 #include "base/model.h"
 #include "tests/support/api_server.h"
 
@@ -21,7 +22,6 @@ static struct api_server_client client;
 static void set_up(void)
 {
 	api_server_init(&server);
-	server.limits.send_ms = 200;
 	server.stream = true;
 	server.chunks = 3;
 	api_server_start(&server);
@@ -88,7 +88,6 @@ END_TEST
 START_TEST(a_stream_gives_no_more_than_its_reader_takes)
 {
 	server.chunks = 400;
-	server.limits.send_ms = 10000;
 	api_server_say(&client,
 	               "GET /api/v1/traffic HTTP/1.1\r\n" API_SERVER_ADMIN "Connection: close\r\n\r\n");
 	for (unsigned i = 0; i < 100; i++) {
@@ -106,6 +105,7 @@ END_TEST
 START_TEST(a_reader_that_takes_nothing_is_given_up)
 {
 	server.chunks = 100000;
+	server.api->limits.send_ms = 200;
 	api_server_say(&client, "GET /api/v1/traffic HTTP/1.1\r\n" API_SERVER_ADMIN "\r\n");
 	for (unsigned i = 0; i < 3000 && server.gone == 0; i++)
 		api_server_run(&server, 1);
@@ -118,6 +118,7 @@ START_TEST(a_reader_that_leaves_is_noticed)
 {
 	server.chunks = 0;
 	server.hold_open = true;
+	server.api->limits.send_ms = 200;
 	api_server_say(&client, "GET /api/v1/events HTTP/1.1\r\n" API_SERVER_ADMIN "\r\n");
 	ck_assert(api_server_until(&client, "\r\n\r\n", 1));
 	ck_assert_ptr_nonnull(server.held);

@@ -12,6 +12,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "api/server.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "tests/support/api_server.h"
@@ -90,8 +91,6 @@ static void set_up(void)
 	make_identity(&client_id, "client", &ca_id);
 	make_identity(&stranger_id, "stranger", NULL);
 	api_server_init(&server);
-	server.limits.head_ms = 500;
-	server.limits.linger_ms = 200;
 	api_server_start(&server);
 }
 
@@ -214,6 +213,7 @@ END_TEST
 
 START_TEST(what_is_not_tls_gets_nothing)
 {
+	server.api->limits.head_ms = 500;
 	ck_assert_int_eq(use(&server_id, &server_id, NULL), 0);
 	api_server_ask(&server, &client, REQUEST);
 	ck_assert_ptr_null(strstr(client.got, "HTTP"));
