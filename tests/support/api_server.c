@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-#define WAIT_MS    5000
+#define WAIT_MS    15000
 #define CHUNK_SIZE (64U << 10)
 
 static void on_more(struct api_request *request, void *arg)
@@ -130,7 +130,7 @@ void api_server_run(struct api_server *server, unsigned ms)
 {
 	uint64_t end = tg_clock_ms() + ms;
 
-	while (tg_clock_ms() < end) {
+	for (unsigned turns = 0; turns < ms || tg_clock_ms() < end; turns++) {
 		api_server_turn(server);
 		usleep(500);
 	}

@@ -18,7 +18,7 @@ struct event_base;
 struct api_server {
 	struct event_base *base;
 	struct api        *api;
-	struct api_limits  limits;	/* taken by api_server_start() */
+	struct api_limits  limits;	/* taken by api_server_start(), later ones are in `api` */
 	unsigned short     port;
 	char               path[64];	/* of the Unix socket */
 	/* The last call; its texts are gone. */
@@ -39,7 +39,7 @@ struct api_server {
 void api_server_init(struct api_server *server);
 void api_server_start(struct api_server *server);
 void api_server_stop(struct api_server *server);
-/* One turn of the loop, or what there is to do for `ms`. */
+/* One turn of the loop, or what there is to do for `ms`: as many turns at least, however slow the machine. */
 void api_server_turn(struct api_server *server);
 void api_server_run(struct api_server *server, unsigned ms);
 
@@ -59,7 +59,7 @@ void api_server_say(struct api_server_client *client, const char *text);
 size_t api_server_write(struct api_server_client *client, const char *data, size_t bytes);
 /* Reads what there is.  false: nothing more will come. */
 bool api_server_read(struct api_server_client *client);
-/* Runs until `text` has come (for the n-th time), or the connection has ended; false after 5 s. */
+/* Runs until `text` has come (for the n-th time), or the connection has ended; false after 15 s. */
 bool api_server_until(struct api_server_client *client, const char *text, unsigned times);
 bool api_server_until_closed(struct api_server_client *client);
 /* Connects, says `text`, and reads until the connection ends. */

@@ -211,7 +211,9 @@ bool ingress_until(struct ingress *in, ingress_done_fn *done, void *arg)
 
 void ingress_run(struct ingress *in, unsigned ms)
 {
-	for (uint64_t end = now_ms() + ms; now_ms() < end;)
+	uint64_t end = now_ms() + ms;
+
+	for (unsigned turns = 0; turns < ms || now_ms() < end; turns++)
 		turn(in);
 }
 

@@ -11,7 +11,7 @@
 #include "base/msg.h"
 #include "proxy/routes.h"
 
-#define INGRESS_WAIT_MS 5000	/* at most, for what must come */
+#define INGRESS_WAIT_MS 15000	/* at most, for what must come */
 
 struct ingress {
 	struct event_base *base;
@@ -42,7 +42,7 @@ struct routes_host ingress_host(const struct ingress *in, enum routes_scheme sch
 /* Runs the loop until `done` says so; false after INGRESS_WAIT_MS. */
 typedef bool ingress_done_fn(void *arg);
 bool ingress_until(struct ingress *in, ingress_done_fn *done, void *arg);
-/* Runs the loop for so long. */
+/* Runs the loop for so long, and at least as many turns: where the processor is away, time alone passes. */
 void ingress_run(struct ingress *in, unsigned ms);
 /* All non-blocking; they fail the test when it does not come about. */
 int ingress_connect(struct ingress *in, uint16_t port);
