@@ -283,7 +283,7 @@ def test_a_taken_port_fails_that_network_alone_until_it_is_free(lab, daemon):
     machine = first.machine()
     daemon.api.applied(lab.document())
     machine.connect().wait_until_connected()
-    assert pings(machine.name, "10.0.0.1")
+    assert pings(machine.name, "10.0.0.1", seconds=15)
     assert second.port == 51821
 
 

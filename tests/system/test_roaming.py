@@ -90,7 +90,7 @@ def test_a_machine_that_moved_keeps_its_place_through_applies(lab, daemon):
         assert report["networks"]["changed"] == [str(PORT)]
         last = assert_kept(last)
         if number % 25 == 0:
-            assert pings(machine.name, "10.0.0.1")
+            assert pings(machine.name, "10.0.0.1", seconds=15)
     assert last[2] > before[2], "meanwhile it sent something"
 
     # The document's value itself changes: that one counts, until the machine is heard of again.

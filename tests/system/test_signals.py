@@ -38,7 +38,7 @@ def test_sigterm_lets_a_download_finish_and_records_the_last_bytes(pair):
     download.join()
     assert len(bodies[0]) == 20 * 65536
     assert pair.daemon.process.wait(timeout=30 * SLOW) == 0
-    assert pings(tenant.only.name, "10.0.0.1"), "the tunnel stays"
+    assert pings(tenant.only.name, "10.0.0.1", seconds=15), "the tunnel stays"
 
     pair.daemon.start()
     pair.daemon.wait_until_healthy()

@@ -18,7 +18,7 @@ def curl_command(url, *options, certificate=None, gateway=PUBLIC):
     parts = urllib.parse.urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     trust = ["--cacert", str(certificate)] if certificate else []
-    return ["curl", "-sS", "--noproxy", "*", "--max-time", str(int(30 * SLOW)), "--resolve",
+    return ["curl", "-sS", "--noproxy", "*", "--max-time", str(int(60 * SLOW)), "--resolve",
             f"{parts.hostname}:{port}:{gateway}", *trust, *options, url]
 
 
@@ -40,7 +40,7 @@ def curl_status(url, *options, **more):
     return int(curl(url, "-o", "/dev/null", "-w", "%{http_code}", *options, **more))
 
 
-def connect(port, gateway=PUBLIC, namespace=None, timeout=15):
+def connect(port, gateway=PUBLIC, namespace=None, timeout=30):
     """A raw connection to the gateway."""
     connection = linux.socket_in(namespace, socket.AF_INET6 if ":" in gateway else socket.AF_INET)
     connection.settimeout(timeout * SLOW)
@@ -110,7 +110,8 @@ def _checksum(data):
 
 
 def pings(namespace, address, seconds=1.0):
-    """Whether `address` answers one ICMP echo that is sent in `namespace`."""
+    """Whether `address` answers one ICMP echo that is sent in `namespace`.  A second is for those that are
+    sent again and again, or that nobody is to answer."""
     ident = int.from_bytes(os.urandom(2), "big")
     with linux.socket_in(namespace, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
         raw.settimeout(seconds * SLOW)

@@ -59,7 +59,7 @@ class Daemon:
         self.process = None
         self.started = False
         self.killed = 0
-        self.api = Api(self.run / "api.sock", timeout=20 * SLOW)
+        self.api = Api(self.run / "api.sock", timeout=60 * SLOW)
         for path in (self.state, self.run):
             path.mkdir()
 
@@ -95,7 +95,7 @@ class Daemon:
             return self.api.get("/health").status in (200, 503) and self.whole()
         until(answers, "the API answers")
 
-    def wait_until_healthy(self, seconds=15):
+    def wait_until_healthy(self, seconds=30):
         until(lambda: self.whole() and self.api.get("/health").status == 200, "all roles are up", seconds)
 
     def fails(self, *more, seconds=30):
@@ -179,5 +179,5 @@ def notify_socket(path):
     """Where sd_notify writes."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(str(path))
-    listener.settimeout(15 * SLOW)
+    listener.settimeout(30 * SLOW)
     return listener

@@ -21,7 +21,7 @@ from _pytest.runner import runtestprotocol
 from rig import linux
 from rig.wait import SLOW
 
-TEST_SECONDS = float(os.environ.get("TOLLGATE_TEST_SECONDS", "150")) * SLOW
+TEST_SECONDS = float(os.environ.get("TOLLGATE_TEST_SECONDS", "300")) * SLOW
 TEST_DIRECTORY = "/run/test"	# in the test's own tmpfs
 
 
@@ -99,7 +99,7 @@ def init(item, pipe):
         return
     while os.wait()[0] != test:
         pass
-    deadline = time.monotonic() + 3 * SLOW
+    deadline = time.monotonic() + 15 * SLOW
     while (left := running_processes()) and time.monotonic() < deadline:
         reap()
         time.sleep(0.02)

@@ -39,6 +39,6 @@ class Pair:
             assert curl_json(url, certificate=tenant.certificate)["server"] == tenant.name
         return True
 
-    def wait_until_whole(self, seconds=15):
+    def wait_until_whole(self, seconds=30):
         for tenant in self.tenants:
             until(lambda tenant=tenant: self.answers(tenant), f"{tenant.name} answers", seconds)

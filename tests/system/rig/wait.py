@@ -6,7 +6,7 @@ import time
 SLOW = float(os.environ.get("TOLLGATE_TEST_SLOW", "1"))	# how much slower than a usual machine
 
 
-def until(check, what, seconds=15):
+def until(check, what, seconds=30):
     """Calls `check` until it returns something true, which is returned.  Exceptions of the network, what is
     not yet in an answer and failed assertions count as not yet."""
     deadline = time.monotonic() + seconds * SLOW
