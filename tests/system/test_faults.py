@@ -2,18 +2,19 @@
 
 import contextlib
 import os
+import pathlib
 import signal
 import ssl
 import subprocess
 import threading
-import time
 
 import pytest
 
+from rig import kernel
 from rig.clients import connect, curl, pings, request
 from rig.daemon import children, role_of, status_of
 from rig.lab import wg
-from rig.wait import SLOW, until
+from rig.wait import until
 
 PIECES = 40
 
@@ -50,36 +51,28 @@ class Download:
 
 
 
-def whole_within_two_seconds(daemon, began):
-    daemon.wait_until_healthy()
-    took = time.monotonic() - began
-    assert took < 2 * SLOW, f"whole again after {took:.1f} s"
-
-
 @pytest.mark.parametrize("role", [pytest.param("engine", marks=pytest.mark.kernel), "broker", "control"])
 def test_a_download_survives_the_death_of(pair, role):
     generation = pair.daemon.api.get("/config").headers["ETag"]
     for scheme in ("https", "http"):
         download = Download(pair.alpha, scheme)
-        began = time.monotonic()
         pair.daemon.kill_role(pair.daemon.role(role))
         # New connections too: the workers have what they need, but for sockets while the broker is away.
-        whole_within_two_seconds(pair.daemon, began)
+        pair.daemon.wait_until_healthy()
         pair.wait_until_whole()
         download.finish()
         assert download.whole(), download.failure
     assert pair.daemon.api.get("/config").headers["ETag"] == generation
     for tenant in pair.tenants:
-        assert pings(tenant.only.name, "10.0.0.1")
+        assert pings(tenant.only.name, "10.0.0.1", seconds=15)
         assert pair.daemon.api.network(tenant.port)["state"] == "up"
 
 
 def test_the_death_of_a_worker_costs_only_what_it_carried(pair):
     downloads = [Download(pair.alpha) for _ in range(2)]
     workers = pair.daemon.roles()["worker"]
-    began = time.monotonic()
     pair.daemon.kill_role(workers[0])
-    whole_within_two_seconds(pair.daemon, began)
+    pair.daemon.wait_until_healthy()
     pair.wait_until_whole()
     for download in downloads:
         download.finish()
@@ -93,13 +86,12 @@ def test_a_worker_that_did_not_die_keeps_its_connection(pair):
     download = Download(pair.alpha)
 
     def carrier():
-        """The worker that holds the upstream connection: the one with more sockets."""
-        counts = {}
-        for pid in pair.daemon.roles()["worker"]:
-            counts[pid] = sum(os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
-                              for fd in os.listdir(f"/proc/{pid}/fd"))
-        return max(counts, key=counts.get)
-    kept = carrier()
+        """The worker that has accepted the client's connection, which is the only one."""
+        [inode] = kernel.accepted(443)
+        [pid] = [pid for pid in pair.daemon.roles()["worker"]
+                 if f"socket:[{inode}]" in map(os.readlink, pathlib.Path(f"/proc/{pid}/fd").iterdir())]
+        return pid
+    kept = until(carrier, "the connection is a worker's")
     [other] = [pid for pid in pair.daemon.roles()["worker"] if pid != kept]
     pair.daemon.kill_role(other)
     pair.daemon.wait_until_healthy()
@@ -234,7 +226,7 @@ def test_everything_is_adopted_after_the_supervisor_died(pair):
     shown = wg("show", "wg51820", "latest-handshakes", namespace="network-51820")
 
     pair.daemon.kill()
-    assert pings(tenant.only.name, "10.0.0.1"), "the tunnel needs no daemon"
+    assert pings(tenant.only.name, "10.0.0.1", seconds=15), "the tunnel needs no daemon"
     pair.daemon.start()
     pair.daemon.wait_until_healthy()
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rig import kernel
 from rig.clients import ask_raw, client_hello, connect, curl, curl_json, curl_status, read_answer, request
 from rig.lab import PUBLIC
 from rig.linux import socket_in
@@ -237,6 +238,7 @@ def test_connections_of_one_source_are_limited(lab, daemon):
     daemon.start(lab.document())
     stranger, other = lab.host("stranger"), lab.host("other")
     held = [connect(port, namespace=stranger.name) for port in (80, 80, 443, 443)]
+    until(lambda: len(kernel.accepted(80, 443)) == len(held), "all are accepted, by two listeners")
     # Told without being asked, and a client that asks first reads it too.
     with connect(80, namespace=stranger.name) as client:
         answer = client.makefile("rb")

@@ -166,6 +166,18 @@ def udp_ports():
     return sorted(found)
 
 
+def accepted(*ports):
+    """The inodes of the TCP connections to these ports of this network namespace that are accepted."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in pathlib.Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            established, port, inode = words[3] == "01", int(words[1].rsplit(":", 1)[1], 16), words[9]
+            if established and port in ports and inode != "0":
+                found.add(inode)
+    return found
+
+
 def userspace_processes():
     """{name of the interface: [process ids]} of every wireguard-go."""
     found = {}
