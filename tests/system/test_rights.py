@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from rig.daemon import status_of
+from rig.documents import ONE
 
 CAP = {"net_bind_service": 10, "net_broadcast": 11, "net_admin": 12, "sys_admin": 21}
 ENGINE = sum(1 << CAP[name] for name in ("net_admin", "sys_admin", "net_broadcast", "net_bind_service"))
@@ -13,8 +14,15 @@ BROKER = 1 << CAP["sys_admin"]
 
 
 @pytest.fixture
-def roles(daemon):
+def daemon(daemon):
+    """One that runs.  A role that is not ready may have more rights than it is to keep."""
     daemon.start({})
+    daemon.wait_until_healthy()
+    return daemon
+
+
+@pytest.fixture
+def roles(daemon):
     return {name: [status_of(pid) for pid in pids] for name, pids in daemon.roles().items()}
 
 
@@ -45,7 +53,6 @@ def test_engine_and_broker_are_bounded(roles):
 
 
 def test_control_and_workers_see_no_file_system_but_their_own(daemon):
-    daemon.start({})
     roles = daemon.roles()
     assert os.stat(f"/proc/{roles['control'][0]}/root").st_ino == os.stat(daemon.state).st_ino
     for pid in roles["worker"]:
@@ -53,7 +60,6 @@ def test_control_and_workers_see_no_file_system_but_their_own(daemon):
 
 
 def test_no_role_keeps_a_descriptor_of_anothers_secrets(daemon):
-    daemon.start({})
     for pid in daemon.roles()["worker"]:
         for fd in os.listdir(f"/proc/{pid}/fd"):
             target = os.readlink(f"/proc/{pid}/fd/{fd}")
@@ -62,7 +68,6 @@ def test_no_role_keeps_a_descriptor_of_anothers_secrets(daemon):
 
 def test_no_process_can_be_dumped(daemon):
     """A process that is not dumpable has its /proc files owned by root, whatever its uid."""
-    daemon.start({})
     for name in ("worker", "control"):
         for pid in daemon.roles()[name]:
             assert os.stat(f"/proc/{pid}/mem").st_uid == 0
@@ -70,21 +75,18 @@ def test_no_process_can_be_dumped(daemon):
 
 
 def test_every_process_is_known_by_the_name_of_the_program(daemon):
-    daemon.start({})
     names = {pathlib.Path(f"/proc/{pid}/comm").read_text() for pids in daemon.roles().values() for pid in pids}
     assert names == {"tollgated\n"}
 
 
 def test_the_directory_of_namespaces_is_as_ip_makes_it(daemon):
-    daemon.start({"51820": {"private_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-                            "address": ["10.0.0.1/16"]}})
+    daemon.api.applied(ONE)
     assert os.stat("/run/netns").st_mode & 0o777 == 0o755
     assert os.stat("/run/netns/network-51820").st_mode & 0o777 == 0o444
 
 
 def test_the_state_is_readable_by_nobody_else(daemon):
-    daemon.start({"51820": {"private_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-                            "address": ["10.0.0.1/16"]}})
+    daemon.api.applied(ONE)
     control = int(status_of(daemon.role("control"))["Uid"].split()[0])
     for name in ("state.json", "traffic.db"):
         found = (daemon.state / name).stat()
