@@ -118,11 +118,11 @@ def test_metrics_are_prometheus_text_at_the_root_too(api):
         assert all(found) and {one[1] for one in found} <= kinds, text
         return {one[0].rpartition(" ")[0] for one in found}
 
+    named = 'tollgate_network_sent_bytes_total{network="51820",name="a \\"name\\""}'
+    until(lambda: named in samples("http://127.0.0.1:8000/metrics"), "the network is looked at")
     names = samples("http://127.0.0.1:8000/metrics")
     assert names == samples("http://127.0.0.1:8000/api/v1/metrics")
     assert {"tollgate_config_generation", 'tollgate_networks{state="up"}'} <= names
-    named = 'tollgate_network_sent_bytes_total{network="51820",name="a \\"name\\""}'
-    until(lambda: named in samples("http://127.0.0.1:8000/metrics"), "the network is looked at")
 
 
 def test_the_description_names_every_request_that_is_answered(api):
