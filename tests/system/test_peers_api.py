@@ -19,7 +19,7 @@ import pytest
 from rig import kernel
 from rig.clients import connect, pings
 from rig.daemon import TOLLGATE
-from rig.lab import PUBLIC, Key, ip, wg
+from rig.lab import Key, wg
 from rig.wait import SLOW, until
 
 PORT = 51820
@@ -116,20 +116,24 @@ def test_a_patch_changes_what_it_names(lab, daemon):
 
 
 def test_no_update_of_several_writers_is_lost(lab, daemon):
-    """Each reads, adds a peer of its own, and writes with If-Match; who comes too late begins anew."""
+    """Each reads, adds a peer of its own, and writes with If-Match; who comes too late begins anew, as all
+    but one do at first."""
     lab.tenant(PORT, "first")
     daemon.start(lab.document())
     writers, each = 4, 6
     keys = [[base64.b64encode(os.urandom(32)).decode() for _ in range(each)] for _ in range(writers)]
     late, failures = [], []
+    all_have_read = threading.Barrier(writers)
 
     def write(number):
+        got = daemon.api.get("/config")
+        all_have_read.wait(60 * SLOW)
         for key in keys[number]:
             while True:
-                got = daemon.api.get("/config")
                 document, etag = got.json, got.headers["ETag"]
                 document[str(PORT)]["peers"][key] = {"allowed_ips": []}
                 answer = daemon.api.apply(document, headers={"If-Match": etag})
+                got = daemon.api.get("/config")
                 if answer.status == 200:
                     break
                 late.append(answer.status)
@@ -143,7 +147,7 @@ def test_no_update_of_several_writers_is_lost(lab, daemon):
         thread.join()
     assert failures == []
     assert sorted(daemon.api.config()[str(PORT)]["peers"]) == sorted(key for some in keys for key in some)
-    assert late, "they were in each other's way"
+    assert len(late) >= writers - 1, "they were in each other's way"
 
 
 def test_writers_of_single_peers_need_no_if_match(lab, daemon):
@@ -263,7 +267,7 @@ class Client(threading.Thread):
                         answer = connection.getresponse()
                         body = answer.read()
                         if answer.status == 200:
-                            self.answers.append((began, json.loads(body)["server"]))
+                            self.answers.append((began, time.monotonic(), json.loads(body)["server"]))
                         if answer.will_close:
                             break
             except (OSError, http.client.HTTPException):
@@ -305,18 +309,23 @@ def test_a_removed_network_is_reset_and_its_port_and_host_are_another_tenants(la
                 daemon.kill_role(daemon.roles()["worker" if turn % 4 == 1 else "broker"][0])
             daemon.api.applied(there)
             changes.append((time.monotonic(), owner.name))
-            time.sleep(0.3 * SLOW)
+            until(lambda name=owner.name: any(name == client.answers[-1][-1] for client in clients),
+                  "the new owner answers", 60)
             daemon.api.applied(document(owner))	# the removed one comes back
+            before.only.greet()
     finally:
         stop.set()
         for client in clients:
             client.join()
-    for began, name in (answer for client in clients for answer in client.answers):
-        # Asked before an apply was answered, the next owner may have served it, too.
-        place = max(index for index, (moment, _) in enumerate(changes) if moment <= began or index == 0)
-        allowed = {owner for _, owner in changes[place:place + 2]}
-        assert name in allowed, (began, name, changes)
-    assert len({name for client in clients for _, name in client.answers}) == 3
+
+    def place(time):
+        return max(index for index, (moment, _) in enumerate(changes) if moment <= time or index == 0)
+
+    for began, ended, name in (answer for client in clients for answer in client.answers):
+        # Read before an apply was answered, the next owner may have served it, too.
+        allowed = {owner for _, owner in changes[place(began):place(ended) + 2]}
+        assert name in allowed, (began, ended, name, changes)
+    assert len({name for client in clients for _, _, name in client.answers}) == 3
 
 
 class Events(threading.Thread):
