@@ -1,6 +1,7 @@
 """What others break in a network: each harm alone, mended in time, logged with what differed, and traffic
 flows again."""
 
+import contextlib
 import os
 import re
 import signal
@@ -19,7 +20,10 @@ pytestmark = pytest.mark.kernel
 PORT = 51820
 INSIDE = f"network-{PORT}"
 DEVICE = f"wg{PORT}"
-PROMISE = 10	# seconds
+# Seconds.  A machine that has time takes at most 6, from one look at everything to the next, and less than one
+# for what the kernel tells.
+LIMIT = 30
+AT_ONCE = 4
 
 
 def inside(*lines):
@@ -133,16 +137,24 @@ def answers(tenant):
     return curl_json(f"http://{tenant.name}.example/")["server"] == tenant.name
 
 
-def mended(daemon, document, seconds=PROMISE):
+def mended(daemon, document):
     def check():
         try:
             kernel.assert_obeys(document)
         except (IndexError, KeyError) as error:	# the link is not there
             raise AssertionError(repr(error)) from error
         return True
-    began = time.monotonic()
-    until(check, "kernel and document are equal again", seconds)
-    return time.monotonic() - began
+    until(check, "kernel and document are equal again", LIMIT)
+
+
+@contextlib.contextmanager
+def held(pid):
+    """It sees all that is done meanwhile at a time."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def handshakes(tenant):
@@ -159,16 +171,20 @@ def test_each_harm_is_mended_and_logged_and_its_tunnel_works(lab, daemon, tenant
     slow = {}
     for name, (harm, differed) in harms.items():
         before = len(repairs(daemon))
-        harm(first)
-        took = mended(daemon, document)
-        if differed not in QUIET and took > 2 * SLOW and name != "namespace replaced":
+        with held(daemon.role("engine")):
+            harm(first)
+        began = time.monotonic()
+        until(lambda before=before: repairs(daemon)[before:], f"{name}: it is logged", LIMIT)
+        took = time.monotonic() - began
+        if not quiet and took > AT_ONCE * SLOW and name != "namespace replaced":
             slow[name] = took
-        said = until(lambda before=before: repairs(daemon)[before:], f"{name}: it is logged", 5)
+        mended(daemon, document)
+        said = repairs(daemon)[before:]
         assert all(port == PORT for port, _ in said), (name, said)
         assert any(differed in what for _, what in said), (name, said)
         if differed in ("peer", "key_or_port", "allowed_ips"):
             greet_again(first.only)
-        assert until(lambda: answers(first), f"{name}: the host answers", 10)
+        until(lambda: answers(first), f"{name}: the host answers")
     assert slow == {}, "the kernel tells of these at once"
     assert answers(other)
     assert daemon.api.get("/config").headers["ETag"] == etag
@@ -187,7 +203,7 @@ def test_a_deleted_namespace_keeps_sessions_counters_and_connections(lab, daemon
         else:
             ip([f"netns del {INSIDE}"])
         mended(daemon, lab.document())
-        assert pings(first.only.name, "10.0.0.1"), "the very next packet passes"
+        assert pings(first.only.name, "10.0.0.1", seconds=15), "the very next packet passes"
         assert answers(first)
     after = daemon.api.network(PORT)["peers"][first.only.key.public]
     assert handshakes(first) == greeted, "no new handshake was needed"
@@ -236,7 +252,7 @@ def test_a_link_that_is_deleted_is_made_again(lab, daemon, tenants):
     mended(daemon, lab.document())
     greet_again(first.only)
     assert answers(first) and answers(other)
-    until(lambda: any(port == PORT and "link" in what for port, what in repairs(daemon)), "it is logged", 5)
+    until(lambda: any(port == PORT and "link" in what for port, what in repairs(daemon)), "it is logged")
 
 
 @pytest.fixture
@@ -264,12 +280,10 @@ def test_a_wireguard_go_that_hangs_does_not_hold_up_the_others(userspace, lab, d
     [victim] = kernel.userspace_processes()[DEVICE]
     os.kill(victim, signal.SIGSTOP)
     try:
-        until(lambda: daemon.api.network(PORT)["state"] == "failed", "it is noticed", 20)
-        began = time.monotonic()
+        until(lambda: daemon.api.network(PORT)["state"] == "failed", "it is noticed", LIMIT)
         ip([f"link set wg{PORT + 1} down"], f"network-{PORT + 1}")
-        until(lambda: "UP" in kernel.flags(PORT + 1), "the other is mended", PROMISE)
+        until(lambda: "UP" in kernel.flags(PORT + 1), "the other is mended", LIMIT)
         assert daemon.api.network(PORT + 1)["state"] == "up"
-        assert time.monotonic() - began < PROMISE * SLOW
         assert answers(other)
     finally:
         os.kill(victim, signal.SIGCONT)
