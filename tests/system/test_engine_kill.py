@@ -172,7 +172,7 @@ def kill_in_applies(daemon, roles, seed):
     moments = Moments(author.dice, first)
     seconds = 20 + NETWORKS / 5
     killed = 0
-    for number in range(3 * ROUNDS):
+    for number in range(6 * ROUNDS):
         role = author.dice.choice(roles)
         document = author.next()
         victim = daemon.role(role)
