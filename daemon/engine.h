@@ -13,6 +13,7 @@
 #include "netns/apply.h"
 #include "netns/differ.h"
 #include "netns/namespace.h"
+#include "netns/reading.h"
 
 struct channel;
 struct event;
@@ -21,6 +22,7 @@ struct model;
 struct model_network;
 struct role;
 struct state;
+struct tg_error;
 
 #define ENGINE_SLICE_MS	   10	/* of work before the loop gets its turn */
 #define ENGINE_CHECK_MS	   6000	/* between two looks at everything */
@@ -85,11 +87,19 @@ enum engine_phase {
 	ENGINE_REMOVE,
 };
 
+/* For what a network is being read. */
+enum engine_reader {
+	ENGINE_READER_NONE,	/* none is */
+	ENGINE_READER_STEPS,	/* to find out what is to be done */
+	ENGINE_READER_LAST,	/* its last reading */
+	ENGINE_READER_LOOK,	/* a snapshot for control */
+};
+
 /* A snapshot that is being made for control, some networks at a time. */
 struct engine_looking {
 	bool            active;
 	struct msg_look ask;
-	uint32_t        at;	/* the next port */
+	uint32_t        at;	/* the next port, or the one that is being read */
 	struct snapshot snapshot;
 	size_t          networks_room, peers_room, ranges_room;
 };
@@ -111,6 +121,8 @@ struct engine {
 	uint64_t                generation;	/* of the newest MSG_DESIRED; 0: none, nothing is touched */
 	struct engine_network **networks;	/* by port */
 	uint64_t                present[ENGINE_PORTS / 64];	/* a bit for each port that has one */
+	struct reading          reading;	/* under way, for `reader`: one at a time */
+	enum engine_reader      reader;
 	enum engine_phase       phase;
 	uint32_t                at;	/* the next port of a phase that walks through them */
 	struct plan             plan;	/* under way, for plan_port (0: none) */
@@ -155,6 +167,14 @@ void engine_broker_refused(struct engine *e, uint64_t cookie);
  * anybody would tell it to forget that one. */
 void engine_broker_greet(struct engine *e);
 
+/* engine_read.c: goes on with the reading of a network that is under way for `who`, or begins one.  When it is
+ * DONE its state is in e->reading until engine_read_end(), which is to be called unless it is MORE; that also
+ * gives up one that is under way. */
+enum reading_result engine_read(struct engine *e, struct engine_network *n, enum engine_reader who,
+                                uint64_t until_ms, struct tg_error *err);
+bool engine_reads(const struct engine *e, const struct engine_network *n, enum engine_reader who);
+void engine_read_end(struct engine *e);
+
 /* engine_reconcile.c: begins a new round with the desired document, and goes on with the one under way.
  * `hasty`: what the document did not change is looked at behind. */
 void engine_begin(struct engine *e, bool hasty);
@@ -162,13 +182,13 @@ void engine_step(struct engine *e);
 /* Gives up what is under way: control is gone. */
 void engine_pause(struct engine *e);
 
-/* engine_remove.c: one network at a time; false when there is none left. */
+/* engine_remove.c: one network at a time, or a part of its reading; false when there is none left. */
 /* Takes the last reading of a network whose key another one is to have: what that one counts must begin
- * behind it. */
-void engine_count_moved(struct engine *e, struct engine_network *n);
+ * behind it.  false: it is not through yet. */
+bool engine_count_moved(struct engine *e, struct engine_network *n, uint64_t until_ms);
 bool engine_has_removals(const struct engine *e);
-bool engine_down_next(struct engine *e);
-bool engine_remove_next(struct engine *e);
+bool engine_down_next(struct engine *e, uint64_t until_ms);
+bool engine_remove_next(struct engine *e, uint64_t until_ms);
 
 /* engine_ledger.c: readings that control must store before the kernel is changed. */
 void engine_ledger_plan(struct engine *e, const struct engine_network *n, const struct state *have,

@@ -84,24 +84,36 @@ static void add_peer(struct engine_looking *to, const struct state *have, const 
 
 /* The peers of the document that are there.  Those that it lacks go soon, and their readings by the
  * ledger. */
-static void add_peers(struct engine *e, struct engine_looking *to, struct engine_network *n,
+static void add_peers(struct engine *e, struct engine_looking *to, const struct engine_network *n,
                       struct snapshot_network *network)
 {
-	struct state have = { .exists = true, .link = STATE_LINK_OURS };
+	const struct state *have = &e->reading.state;
 
-	if (n->tenant.ns == -1 || n->ifindex == 0 || e->kernel.wireguard == NULL)
-		return;
-	if (e->kernel.wireguard->read(&e->host, &n->tenant, &have, NULL) == 0 && have.device) {
-		/* As it is booked: a key that the document is to get may not be set yet. */
-		if (n->keyed)
-			network->public_key = n->public_key;
-		state_sort(&have);
-		for (size_t i = 0; i < have.peers_count; i++)
-			if (model_find_peer(n->desired->model, n->want, &have.peers[i].public_key) != NULL)
-				add_peer(to, &have, &have.peers[i]);
-	}
+	/* As it is booked: a key that the document is to get may not be set yet. */
+	if (n->keyed)
+		network->public_key = n->public_key;
+	for (size_t i = 0; i < have->peers_count; i++)
+		if (model_find_peer(n->desired->model, n->want, &have->peers[i].public_key) != NULL)
+			add_peer(to, have, &have->peers[i]);
 	network->peers_count = (uint32_t)to->snapshot.peers_count - network->peers_first;
-	state_clear(&have);
+}
+
+/* false: it is still being read. */
+static bool look_at(struct engine *e, struct engine_looking *to, struct engine_network *n, uint64_t until_ms)
+{
+	bool                     there = n->tenant.ns != -1 && n->ifindex != 0 && e->kernel.wireguard != NULL;
+	enum reading_result      result = READING_FAILED;
+	struct snapshot_network *network;
+
+	if (there)
+		result = engine_read(e, n, ENGINE_READER_LOOK, until_ms, NULL);
+	if (result == READING_MORE)
+		return false;
+	network = add_network(e, to, n);
+	if (result == READING_DONE && e->reading.state.device)
+		add_peers(e, to, n, network);
+	engine_read_end(e);
+	return true;
 }
 
 static void send_snapshot(struct engine *e, struct engine_looking *looking, enum msg_type type,
@@ -122,6 +134,8 @@ void engine_look_stop(struct engine *e)
 
 	if (!looking->active)
 		return;
+	if (e->reader == ENGINE_READER_LOOK)
+		engine_read_end(e);
 	snapshot_clear(&looking->snapshot);
 	/* Begun again from the start: control waits for an answer. */
 	*looking = (struct engine_looking){ .active = true, .ask = looking->ask, .at = 1 };
@@ -142,12 +156,18 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 	/* Between the ledger's word on a re-keyed network and the new key itself no reading is right. */
 	if (!looking->active || e->rekeying || e->control == NULL)
 		return;
+	/* What is being read for a step goes on at once, and then it is our turn. */
+	if (e->reader != ENGINE_READER_NONE && e->reader != ENGINE_READER_LOOK)
+		return;
 	for (struct engine_network *n = engine_next(e, looking->at); n != NULL; n = engine_after(n)) {
-		looking->at = n->tenant.port + 1U;
+		bool through = true;
+
+		looking->at = n->tenant.port;
 		if (n->want == NULL || (looking->ask.port != 0 && looking->ask.port != n->tenant.port))
 			continue;
-		add_peers(e, looking, n, add_network(e, looking, n));
-		if (tg_clock_ms() >= until_ms) {
+		through = look_at(e, looking, n, until_ms);
+		looking->at += through;
+		if (!through || tg_clock_ms() >= until_ms) {
 			engine_schedule(e, 0);
 			return;
 		}

@@ -29,6 +29,7 @@ static void drop_plan(struct engine *e)
 void engine_pause(struct engine *e)
 {
 	drop_plan(e);
+	engine_read_end(e);
 	e->readings_count = 0;
 	e->rekeying = false;
 	e->hasty = false;
@@ -131,54 +132,87 @@ static void on_settled(struct engine *e, struct engine_network *n, const struct 
 	n->keyed = true;
 }
 
-/* Reads and plans.  false: it failed, or there is nothing to do (it is settled then), or it cannot be read
- * yet and stays suspect. */
-static bool plan_network(struct engine *e, struct engine_network *n, struct state *have, struct plan *to)
+enum planned {
+	PLANNED_STEPS,	/* the state that they begin with is in e->reading */
+	PLANNED_NOTHING,	/* it is settled, or has failed */
+	PLANNED_MORE,	/* it is still being read */
+	PLANNED_WAIT,	/* it cannot be read yet, and stays suspect */
+};
+
+static enum planned read_network(struct engine *e, struct engine_network *n, uint64_t until_ms)
+{
+	struct tg_error err = { .code = TG_CODE_NONE };
+
+	/* What is told from here on may be news. */
+	if (!engine_reads(e, n, ENGINE_READER_STEPS))
+		n->suspect = false;
+	switch (engine_read(e, n, ENGINE_READER_STEPS, until_ms, &err)) {
+	case READING_DONE:
+		return PLANNED_STEPS;
+	case READING_MORE:
+		return PLANNED_MORE;
+	case READING_WAIT:
+		n->suspect = true;
+		n->wait_until_ms = tg_clock_ms() + ENGINE_POLL_MS;
+		return PLANNED_WAIT;
+	case READING_FAILED:
+		break;
+	}
+	on_failed(e, n, &err);
+	return PLANNED_NOTHING;
+}
+
+static enum planned compare(struct engine *e, struct engine_network *n, struct plan *to)
 {
 	const struct model *before = n->settled != NULL ? n->settled->model : NULL;
+	const struct state *have = &e->reading.state;
 	struct tg_error     err = { .code = TG_CODE_NONE };
 
-	n->suspect = false;
-	if (apply_read(&e->kernel, &e->host, &n->tenant, have, &err) != 0) {
-		if (err.sys == WIREGUARD_SLOW) {
-			n->suspect = true;
-			n->wait_until_ms = tg_clock_ms() + ENGINE_POLL_MS;
-			return false;
-		}
-		on_failed(e, n, &err);
-		return false;
-	}
 	if (differ_plan(n->desired->model, n->want, have, before, to) != 0) {
 		tg_fail_memory(&err);
 		on_failed(e, n, &err);
-		return false;
+		return PLANNED_NOTHING;
 	}
 	if (to->steps_count > 0) {
 		/* Its cookie is on routes and with the broker: those have to learn the new one. */
 		if (!have->exists)
 			e->announce = e->news = true;
-		return true;
+		return PLANNED_STEPS;
 	}
 	on_settled(e, n, n->want, have);
 	engine_watch_network(e, n);
 	plan_clear(to);
-	return false;
+	return PLANNED_NOTHING;
 }
 
-static void look_at(struct engine *e, struct engine_network *n)
+/* Reads and plans. */
+static enum planned plan_network(struct engine *e, struct engine_network *n, uint64_t until_ms,
+                                 struct plan *to)
 {
-	struct state have;
+	enum planned planned = read_network(e, n, until_ms);
+
+	if (planned == PLANNED_STEPS)
+		planned = compare(e, n, to);
+	if (planned == PLANNED_NOTHING || planned == PLANNED_WAIT)
+		engine_read_end(e);
+	return planned;
+}
+
+static enum planned look_at(struct engine *e, struct engine_network *n, uint64_t until_ms)
+{
 	struct plan  plan = { .want = NULL };
+	enum planned planned = plan_network(e, n, until_ms, &plan);
 
 	n->rounds = 0;
-	if (plan_network(e, n, &have, &plan)) {
-		n->dirty = true;
-		n->fresh = have.link == STATE_LINK_NONE;
-		describe(&plan, n->did, sizeof n->did);
-		engine_ledger_plan(e, n, &have, &plan);
-	}
+	if (planned != PLANNED_STEPS)
+		return planned;
+	n->dirty = true;
+	n->fresh = e->reading.state.link == STATE_LINK_NONE;
+	describe(&plan, n->did, sizeof n->did);
+	engine_ledger_plan(e, n, &e->reading.state, &plan);
+	engine_read_end(e);
 	/* The others are read again when their turn comes; for the first, mostly the only one, it has. */
-	if (n->dirty && e->plan_port == 0) {
+	if (e->plan_port == 0) {
 		e->plan = plan;
 		e->plan_port = n->tenant.port;
 		e->plan_at = 0;
@@ -186,7 +220,13 @@ static void look_at(struct engine *e, struct engine_network *n)
 	} else {
 		plan_clear(&plan);
 	}
-	state_clear(&have);
+	return PLANNED_STEPS;
+}
+
+static bool is_to_be_looked_at(const struct engine *e, const struct engine_network *n, uint64_t now)
+{
+	return engine_reads(e, n, ENGINE_READER_STEPS) ||
+	       (n->suspect && n->retry_at_ms <= now && (n->changed || !e->hasty));
 }
 
 static void look_some(struct engine *e, uint64_t until_ms)
@@ -194,16 +234,19 @@ static void look_some(struct engine *e, uint64_t until_ms)
 	uint64_t now = tg_clock_ms();
 
 	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = engine_after(n)) {
+		enum planned planned = PLANNED_NOTHING;
+
 		e->at = n->tenant.port;
-		if (n->want == NULL)
-			engine_count_moved(e, n);
-		else if (n->suspect && n->retry_at_ms <= now && (n->changed || !e->hasty))
-			look_at(e, n);
-		else
+		if (n->want == NULL && !engine_count_moved(e, n, until_ms))
+			planned = PLANNED_MORE;
+		else if (n->want != NULL && is_to_be_looked_at(e, n, now))
+			planned = look_at(e, n, until_ms);
+		else if (n->want != NULL)
 			continue;
-		if (n->want != NULL && n->suspect) {
-			engine_schedule(e, ENGINE_POLL_MS);
-			return;	/* what is to be changed must be known before anything is */
+		if (planned == PLANNED_MORE || planned == PLANNED_WAIT) {
+			/* What is to be changed must be known before anything is. */
+			engine_schedule(e, planned == PLANNED_WAIT ? ENGINE_POLL_MS : 0);
+			return;
 		}
 		if (tg_clock_ms() >= until_ms) {
 			e->at++;
@@ -262,21 +305,25 @@ static void work_on(struct engine *e, struct engine_network *n, uint64_t until_m
 	drop_plan(e);
 }
 
-static void plan_next(struct engine *e, struct engine_network *n)
+static void plan_next(struct engine *e, struct engine_network *n, uint64_t until_ms)
 {
-	struct state have;
+	enum planned planned;
 
-	n->rounds++;
-	/* What has been told until now the reading that follows shows, and most of it were we ourselves. */
-	engine_watch_drain(e);
-	if (plan_network(e, n, &have, &e->plan)) {
-		e->plan_port = n->tenant.port;
-		e->plan_at = 0;
+	if (!engine_reads(e, n, ENGINE_READER_STEPS)) {
+		n->rounds++;
+		/* What has been told until now the reading that follows shows, and most of it were we
+		 * ourselves. */
+		engine_watch_drain(e);
 	}
-	state_clear(&have);
-	if (n->suspect)
+	planned = plan_network(e, n, until_ms, &e->plan);
+	if (planned == PLANNED_WAIT)
 		n->rounds--;	/* not yet read: waiting has a limit of its own */
-	if (e->plan_port != 0 && n->rounds > ENGINE_ROUNDS_MOST) {
+	if (planned != PLANNED_STEPS)
+		return;
+	engine_read_end(e);
+	e->plan_port = n->tenant.port;
+	e->plan_at = 0;
+	if (n->rounds > ENGINE_ROUNDS_MOST) {
 		struct tg_error err;
 		char            still[96];
 
@@ -373,7 +420,7 @@ static void work_some(struct engine *e, uint64_t until_ms)
 			return;
 		}
 		if (e->plan_port == 0)
-			plan_next(e, n);
+			plan_next(e, n, until_ms);
 		if (e->plan_port != 0)
 			work_on(e, n, until_ms);
 	}
@@ -403,9 +450,9 @@ static void after_broker(struct engine *e)
 	engine_announce(e, false);
 }
 
-static void walk(struct engine *e, bool (*next)(struct engine *e), uint64_t until_ms)
+static void walk(struct engine *e, bool (*next)(struct engine *e, uint64_t until_ms), uint64_t until_ms)
 {
-	while (next(e)) {
+	while (next(e, until_ms)) {
 		if (tg_clock_ms() >= until_ms) {
 			engine_schedule(e, 0);
 			return;
@@ -455,6 +502,8 @@ void engine_step(struct engine *e)
 {
 	uint64_t until_ms = tg_clock_ms() + ENGINE_SLICE_MS;
 
+	if (e->reader == ENGINE_READER_LOOK)
+		return;	/* a network is being read for a snapshot, which goes on at once */
 	switch (e->phase) {
 	case ENGINE_IDLE:
 		idle(e);

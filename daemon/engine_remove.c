@@ -27,65 +27,88 @@ bool engine_has_removals(const struct engine *e)
 	return next_removal(e, 1) != NULL;
 }
 
-static void count_last(struct engine *e, struct engine_network *n)
+/* false: it is still being read. */
+static bool count_last(struct engine *e, struct engine_network *n, uint64_t until_ms)
 {
-	struct state    state;
-	struct tg_error err;
+	enum reading_result result;
 
 	/* From here on nothing is counted any more, so the next reading is the last. */
-	link_down(&n->tenant, NULL);
-	if (apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) == 0)
-		engine_ledger_last(e, n, &state);
-	state_clear(&state);
+	if (!engine_reads(e, n, ENGINE_READER_LAST))
+		link_down(&n->tenant, NULL);
+	result = engine_read(e, n, ENGINE_READER_LAST, until_ms, NULL);
+	if (result == READING_MORE)
+		return false;
+	if (result == READING_DONE)
+		engine_ledger_last(e, n, &e->reading.state);
+	engine_read_end(e);
 	n->counted = true;
+	return true;
 }
+
+enum presence { PRESENCE_NONE, PRESENCE_THERE, PRESENCE_UNKNOWN };	/* the last: it is still being read */
 
 /* Reads: that adopts one that this process has not seen yet, and tells under which key it is booked. */
-static bool is_there(struct engine *e, struct engine_network *n)
+static enum presence look_for(struct engine *e, struct engine_network *n, uint64_t until_ms)
 {
-	struct state    state;
-	struct tg_error err;
-	bool            there =
-		apply_read(&e->kernel, &e->host, &n->tenant, &state, &err) == 0 && state.exists;
+	enum reading_result result = engine_read(e, n, ENGINE_READER_STEPS, until_ms, NULL);
+	const struct state *state = &e->reading.state;
+	enum presence       presence = PRESENCE_NONE;
 
-	if (there && !n->keyed && state.device) {
-		n->public_key = state.public_key;
+	if (result == READING_MORE)
+		return PRESENCE_UNKNOWN;
+	if (result == READING_DONE && state->exists)
+		presence = PRESENCE_THERE;
+	if (presence == PRESENCE_THERE && !n->keyed && state->device) {
+		n->public_key = state->public_key;
 		n->keyed = !tg_key_is_zero(&n->public_key);
 	}
-	state_clear(&state);
-	return there;
+	engine_read_end(e);
+	return presence;
 }
 
-void engine_count_moved(struct engine *e, struct engine_network *n)
+static bool key_is_wanted(const struct engine *e, const struct tg_key *key)
 {
 	const struct engine_network *other = engine_next(e, 1);
 
-	if (n->counted || (!n->keyed && !is_there(e, n)) || !n->keyed)
-		return;
-	while (other != NULL &&
-	       (other->want == NULL || !tg_key_equal(&other->want->public_key, &n->public_key)))
+	while (other != NULL && (other->want == NULL || !tg_key_equal(&other->want->public_key, key)))
 		other = engine_after(other);
-	if (other != NULL)
-		count_last(e, n);
+	return other != NULL;
 }
 
-bool engine_down_next(struct engine *e)
+bool engine_count_moved(struct engine *e, struct engine_network *n, uint64_t until_ms)
+{
+	if (n->counted)
+		return true;
+	if (!n->keyed && look_for(e, n, until_ms) == PRESENCE_UNKNOWN)
+		return false;
+	return !n->keyed || !key_is_wanted(e, &n->public_key) || count_last(e, n, until_ms);
+}
+
+bool engine_down_next(struct engine *e, uint64_t until_ms)
 {
 	struct engine_network *n = next_removal(e, e->at);
 
 	if (n == NULL)
 		return false;
-	e->at = n->tenant.port + 1U;
-	if (!n->counted && is_there(e, n))
-		count_last(e, n);
+	e->at = n->tenant.port;
+	if (!n->counted && (n->tenant.ns == -1 || engine_reads(e, n, ENGINE_READER_STEPS))) {
+		enum presence presence = look_for(e, n, until_ms);
+
+		if (presence == PRESENCE_UNKNOWN)
+			return true;
+		n->counted = presence == PRESENCE_NONE;
+	}
+	if (n->counted || count_last(e, n, until_ms))
+		e->at = n->tenant.port + 1U;
 	return true;
 }
 
-bool engine_remove_next(struct engine *e)
+bool engine_remove_next(struct engine *e, uint64_t until_ms)
 {
 	struct tg_error        err = { .code = TG_CODE_NONE };
 	struct engine_network *n = next_removal(e, e->at);
 
+	(void)until_ms;
 	if (n == NULL)
 		return false;
 

@@ -9,57 +9,14 @@
 #include "netns/link.h"
 #include "netns/namespace.h"
 #include "netns/netlink.h"
-#include "netns/state.h"
+#include "netns/reading.h"
 #include "netns/sysctl.h"
 #include "netns/wireguard.h"
-
-#define READS_MOST 5	/* a dump that changes under the reader is begun anew */
-
-static int read_once(const struct netns_host *host, const struct wireguard *wireguard, struct tenant *tenant,
-                     struct state *to, struct tg_error *err)
-{
-	to->exists = true;
-	to->pinned = netns_pinned(host, tenant);
-	if (link_read(host, tenant, to, err) != 0)
-		return -1;
-	if (to->link == STATE_LINK_OURS)
-		tenant->ifindex = to->ifindex;
-	if (sysctl_read(host, tenant, to->link == STATE_LINK_OURS, &to->sysctls, err) != 0)
-		return -1;
-	if (wireguard != NULL && wireguard->read(host, tenant, to, err) != 0)
-		return -1;
-	state_sort(to);
-	return 0;
-}
-
-static int read_real(const struct netns_host *host, const struct wireguard *wireguard, struct tenant *tenant,
-                     struct state *to, struct tg_error *err)
-{
-	struct tg_error why = { .code = TG_CODE_NONE };
-
-	if (tenant->ns == -1 && netns_adopt(host, tenant, &why) != 0) {
-		if (why.code == TG_CODE_NOT_FOUND)
-			return 0;
-		if (err != NULL)
-			*err = why;
-		return -1;
-	}
-	for (int i = 0; i < READS_MOST; i++) {
-		if (read_once(host, wireguard, tenant, to, &why) == 0)
-			return 0;
-		state_clear(to);
-		if (why.sys != EINTR)
-			break;
-	}
-	if (err != NULL)
-		*err = why;
-	return -1;
-}
 
 struct apply_kernel apply_kernel_of(const struct netns_host *host)
 {
 	return (struct apply_kernel){
-		.read = read_real,
+		.read = reading_go_on,
 		.make = netns_make,
 		.pin = netns_pin,
 		.sysctls = sysctl_set,
@@ -68,16 +25,6 @@ struct apply_kernel apply_kernel_of(const struct netns_host *host)
 		.links = link_change,
 		.wireguard = wireguard_of(host),
 	};
-}
-
-int apply_read(const struct apply_kernel *kernel, const struct netns_host *host, struct tenant *tenant,
-               struct state *to, struct tg_error *err)
-{
-	*to = (struct state){ .exists = false };
-	if (kernel->read(host, kernel->wireguard, tenant, to, err) == 0)
-		return 0;
-	state_clear(to);
-	return -1;
 }
 
 static bool of_peers(enum step_kind kind)

@@ -1,4 +1,4 @@
-/* Reads one network's state and carries out a plan: the only place that turns steps into calls.  The
+/* Carries out a plan: the only place that turns steps into calls.  The
  * calls go through a table, so that tests can put a kernel of their own below, which fails at will. */
 #ifndef TOLLGATE_NETNS_APPLY_H
 #define TOLLGATE_NETNS_APPLY_H
@@ -6,17 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "netns/reading.h"
+
 struct netns_host;
 struct plan;
-struct state;
 struct step;
 struct tenant;
 struct tg_error;
 struct wireguard;
 
 struct apply_kernel {
-	int (*read)(const struct netns_host *host, const struct wireguard *wireguard, struct tenant *tenant,
-	            struct state *to, struct tg_error *err);
+	/* reading_go_on() */
+	enum reading_result (*read)(const struct wireguard *wireguard, struct reading *reading,
+	                            uint64_t until_ms, struct tg_error *err);
 	int (*make)(const struct netns_host *host, struct tenant *tenant, struct tg_error *err);
 	int (*pin)(const struct netns_host *host, const struct tenant *tenant, struct tg_error *err);
 	int (*sysctls)(const struct netns_host *host, struct tenant *tenant, struct tg_error *err);
@@ -38,10 +40,6 @@ enum apply_result {
 /* The real one, for the backend that the host has. */
 struct apply_kernel apply_kernel_of(const struct netns_host *host);
 
-/* The network's state now, sorted; adopts a namespace that has its name when the tenant has none.  An
- * absent namespace is no error.  On -1 `to` is empty. */
-int apply_read(const struct apply_kernel *kernel, const struct netns_host *host, struct tenant *tenant,
-               struct state *to, struct tg_error *err);
 /* Carries out steps from *at on, until the plan ends or the monotonic clock reaches until_ms (at least one
  * call is made); *at is then the first that was not carried out. */
 enum apply_result apply_some(const struct apply_kernel *kernel, const struct netns_host *host,

@@ -5,13 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "netns/reading.h"
+
 /* Marks our routes: what has another number was added by somebody else.  ('t'; rtnetlink(7) leaves
  * numbers over 4 to programs.) */
 #define LINK_PROTOCOL 116
 
 struct netns_host;
 struct plan;
-struct state;
 struct step;
 struct tenant;
 struct tg_error;
@@ -36,9 +37,8 @@ int link_in_host(const struct netns_host *host, const struct tenant *tenant, str
 /* Whether a link of this kind can be made in the namespace that this thread is in: 0, or why not. */
 int link_probe(const char *kind, struct tg_error *err);
 
-/* Fills in link, loopback, addresses and routes.  EINTR in err->sys: they changed meanwhile, ask again. */
-int link_read(const struct netns_host *host, const struct tenant *tenant, struct state *to,
-              struct tg_error *err);
+/* Fills in link, loopback, addresses and routes.  EINTR in err->sys: they changed meanwhile, begin anew. */
+enum reading_result link_read(struct reading *reading, uint64_t until_ms, struct tg_error *err);
 /* Carries out steps from STEP_LO_UP on, noting the link's number, up to NETLINK_BATCH_MOST in one write. */
 int link_change(struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
                 struct tg_error *err);

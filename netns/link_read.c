@@ -11,17 +11,15 @@
 #include "netns/link.h"
 #include "netns/namespace.h"
 #include "netns/netlink.h"
+#include "netns/reading.h"
 #include "netns/state.h"
 
 /* The reading half of link.h: dumps of links, addresses and routes. */
 
-/* What the readers of dumps fill in. */
-struct reading {
-	const char   *link;
-	const char   *kind;
-	uint32_t      known;	/* the number that the link had when it was last seen */
-	struct state *state;
-};
+static const char *kind_of(const struct reading *reading)
+{
+	return reading->host->wireguard == MSG_WIREGUARD_KERNEL ? "wireguard" : "tun";
+}
 
 static bool kind_is(struct nlattr *info, const char *kind)
 {
@@ -35,10 +33,11 @@ static bool kind_is(struct nlattr *info, const char *kind)
 
 static int on_link(struct nlmsghdr *head, void *arg)
 {
-	const struct reading   *reading = arg;
+	struct reading         *reading = arg;
+	const struct tenant    *tenant = reading->tenant;
 	const struct ifinfomsg *info = nlmsg_data(head);
 	struct nlattr          *attrs[IFLA_MAX + 1];
-	struct state           *to = reading->state;
+	struct state           *to = &reading->state;
 
 	if (head->nlmsg_type != RTM_NEWLINK || nlmsg_parse(head, sizeof *info, attrs, IFLA_MAX, NULL) < 0)
 		return 0;
@@ -46,13 +45,13 @@ static int on_link(struct nlmsghdr *head, void *arg)
 		to->lo_up = (info->ifi_flags & IFF_UP) != 0;
 		return 0;
 	}
-	if (attrs[IFLA_IFNAME] == NULL || nla_strcmp(attrs[IFLA_IFNAME], reading->link) != 0) {
-		if ((uint32_t)info->ifi_index == reading->known &&
-		    kind_is(attrs[IFLA_LINKINFO], reading->kind))
+	if (attrs[IFLA_IFNAME] == NULL || nla_strcmp(attrs[IFLA_IFNAME], tenant->link) != 0) {
+		if ((uint32_t)info->ifi_index == tenant->ifindex &&
+		    kind_is(attrs[IFLA_LINKINFO], kind_of(reading)))
 			to->renamed = true;
 		return 0;
 	}
-	to->link = kind_is(attrs[IFLA_LINKINFO], reading->kind) ? STATE_LINK_OURS : STATE_LINK_OTHER;
+	to->link = kind_is(attrs[IFLA_LINKINFO], kind_of(reading)) ? STATE_LINK_OURS : STATE_LINK_OTHER;
 	if (to->link == STATE_LINK_OTHER)
 		return 0;
 	to->ifindex = (uint32_t)info->ifi_index;
@@ -81,13 +80,13 @@ static bool take_cidr(struct nlattr *attr, int family, int prefix, struct tg_cid
 
 static int on_address(struct nlmsghdr *head, void *arg)
 {
-	const struct reading   *reading = arg;
+	struct reading         *reading = arg;
 	const struct ifaddrmsg *info = nlmsg_data(head);
 	struct nlattr          *attrs[IFA_MAX + 1];
 	struct tg_cidr          address;
 
 	if (head->nlmsg_type != RTM_NEWADDR || nlmsg_parse(head, sizeof *info, attrs, IFA_MAX, NULL) < 0 ||
-	    info->ifa_index != reading->state->ifindex)
+	    info->ifa_index != reading->state.ifindex)
 		return 0;
 
 	/* Of a point-to-point address IFA_ADDRESS is the other end. */
@@ -95,69 +94,78 @@ static int on_address(struct nlmsghdr *head, void *arg)
 
 	if (own == NULL || !take_cidr(own, info->ifa_family, info->ifa_prefixlen, &address))
 		return 0;
-	return state_add_address(reading->state, &address);
+	return state_add_address(&reading->state, &address);
 }
 
 static int on_route(struct nlmsghdr *head, void *arg)
 {
-	const struct reading *reading = arg;
-	const struct rtmsg   *info = nlmsg_data(head);
-	struct nlattr        *attrs[RTA_MAX + 1];
-	struct tg_cidr        range;
+	struct reading     *reading = arg;
+	const struct rtmsg *info = nlmsg_data(head);
+	struct nlattr      *attrs[RTA_MAX + 1];
+	struct tg_cidr      range;
 
 	if (head->nlmsg_type != RTM_NEWROUTE || nlmsg_parse(head, sizeof *info, attrs, RTA_MAX, NULL) < 0)
 		return 0;
 	if (info->rtm_table != RT_TABLE_MAIN || info->rtm_type != RTN_UNICAST ||
 	    info->rtm_protocol == RTPROT_KERNEL || (info->rtm_flags & RTM_F_CLONED) != 0)
 		return 0;
-	if (attrs[RTA_OIF] == NULL || nla_get_u32(attrs[RTA_OIF]) != reading->state->ifindex ||
+	if (attrs[RTA_OIF] == NULL || nla_get_u32(attrs[RTA_OIF]) != reading->state.ifindex ||
 	    attrs[RTA_GATEWAY] != NULL)
 		return 0;
 	if (!take_cidr(attrs[RTA_DST], info->rtm_family, info->rtm_dst_len, &range))
 		return 0;
-	return state_add_route(reading->state, &range, info->rtm_protocol != LINK_PROTOCOL);
-}
-
-/* A dump; one that began with the link there and ended without it is to be begun anew. */
-static int dump(const struct tenant *tenant, struct nl_msg *msg, netlink_each_fn *each,
-                struct reading *reading, struct tg_error *err)
-{
-	struct tg_error why = { .sys = 0 };
-
-	if (netlink_ask(tenant->route, msg, each, reading, &why) == 0)
-		return 0;
-	if (why.sys == ENODEV)
-		why.sys = EINTR;
-	if (err != NULL)
-		*err = why;
-	return -1;
+	return state_add_route(&reading->state, &range, info->rtm_protocol != LINK_PROTOCOL);
 }
 
 /* The kernel leaves out what these ask not to have, or does not know how to (before 4.20): all is looked
  * at here once more. */
-int link_read(const struct netns_host *host, const struct tenant *tenant, struct state *to,
-              struct tg_error *err)
+static struct nl_msg *ask_links(const struct reading *reading)
 {
 	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
-	struct rtmsg     route = { .rtm_family = AF_UNSPEC, .rtm_table = RT_TABLE_MAIN };
-	struct reading   reading = {
-		  .link = tenant->link,
-		  .kind = host->wireguard == MSG_WIREGUARD_KERNEL ? "wireguard" : "tun",
-		  .known = tenant->ifindex,
-		  .state = to,
-	};
-	struct nl_msg *msg = netlink_message(RTM_GETLINK, NLM_F_DUMP, &link, sizeof link, NETLINK_SMALL);
 
-	if (dump(tenant, msg, on_link, &reading, err) != 0)
-		return -1;
-	if (to->link != STATE_LINK_OURS)
-		return 0;
+	(void)reading;
+	return netlink_message(RTM_GETLINK, NLM_F_DUMP, &link, sizeof link, NETLINK_SMALL);
+}
 
-	struct ifaddrmsg address = { .ifa_family = AF_UNSPEC, .ifa_index = to->ifindex };
+static struct nl_msg *ask_addresses(const struct reading *reading)
+{
+	struct ifaddrmsg address = { .ifa_family = AF_UNSPEC, .ifa_index = reading->state.ifindex };
 
-	msg = netlink_message(RTM_GETADDR, NLM_F_DUMP, &address, sizeof address, NETLINK_SMALL);
-	if (dump(tenant, msg, on_address, &reading, err) != 0)
-		return -1;
-	msg = netlink_message(RTM_GETROUTE, NLM_F_DUMP, &route, sizeof route, NETLINK_SMALL);
-	return dump(tenant, msg, on_route, &reading, err);
+	return netlink_message(RTM_GETADDR, NLM_F_DUMP, &address, sizeof address, NETLINK_SMALL);
+}
+
+static struct nl_msg *ask_routes(const struct reading *reading)
+{
+	struct rtmsg route = { .rtm_family = AF_UNSPEC, .rtm_table = RT_TABLE_MAIN };
+
+	(void)reading;
+	return netlink_message(RTM_GETROUTE, NLM_F_DUMP, &route, sizeof route, NETLINK_SMALL);
+}
+
+static const struct {
+	struct nl_msg *(*ask)(const struct reading *reading);
+	netlink_each_fn *each;
+} dumps[] = {
+	{ ask_links, on_link },
+	{ ask_addresses, on_address },
+	{ ask_routes, on_route },
+};
+
+enum reading_result link_read(struct reading *reading, uint64_t until_ms, struct tg_error *err)
+{
+	while (reading->dump < sizeof dumps / sizeof dumps[0]) {
+		enum reading_result result = reading_dump(reading, reading->tenant->route,
+		                                          dumps[reading->dump].ask,
+		                                          dumps[reading->dump].each, until_ms, err);
+
+		/* One that began with the link there and ended without it is to be begun anew. */
+		if (result == READING_FAILED && err->sys == ENODEV)
+			err->sys = EINTR;
+		if (result != READING_DONE)
+			return result;
+		reading->dump++;
+		if (reading->state.link != STATE_LINK_OURS)
+			break;
+	}
+	return READING_DONE;
 }

@@ -163,6 +163,37 @@ int netns_prepare(struct tg_error *err)
 	return 0;
 }
 
+/* The sockets of the namespace that this thread is in. */
+static int open_sockets(const struct netns_host *host, struct tenant *tenant, struct tg_error *err)
+{
+	TG_AUTO_FD route = netlink_open(NETLINK_ROUTE, err);
+	TG_AUTO_FD genl = -1;
+
+	if (route == -1)
+		return -1;
+	if (host->wireguard == MSG_WIREGUARD_KERNEL) {
+		genl = netlink_open(NETLINK_GENERIC, err);
+		if (genl == -1)
+			return -1;
+	}
+	tenant->route = tg_take_fd(&route);
+	tenant->genl = tg_take_fd(&genl);
+	return 0;
+}
+
+int netns_reopen(const struct netns_host *host, struct tenant *tenant, struct tg_error *err)
+{
+	int done;
+
+	tg_close_at(&tenant->route);
+	tg_close_at(&tenant->genl);
+	if (netns_enter(tenant->ns, err) != 0)
+		return -1;
+	done = open_sockets(host, tenant, err);
+	netns_leave(host);
+	return done;
+}
+
 /* Opens what is kept of the namespace that this thread is in. */
 static int open_inside(const struct netns_host *host, struct tenant *tenant, struct tg_error *err)
 {
@@ -172,30 +203,21 @@ static int open_inside(const struct netns_host *host, struct tenant *tenant, str
 	if (ns == -1 || fstat(ns, &st) == -1)
 		return tg_fail_sys(err, "cannot open a network namespace");
 
-	TG_AUTO_FD route = netlink_open(NETLINK_ROUTE, err);
-
-	if (route == -1)
+	if (open_sockets(host, tenant, err) != 0)
 		return -1;
 
-	TG_AUTO_FD genl = -1;
+	uint64_t cookie = netns_cookie_of(tenant->route);
 
-	if (host->wireguard == MSG_WIREGUARD_KERNEL) {
-		genl = netlink_open(NETLINK_GENERIC, err);
-		if (genl == -1)
-			return -1;
-	}
-
-	uint64_t cookie = netns_cookie_of(route);
-
-	if (cookie == 0 || cookie == host->cookie)
+	if (cookie == 0 || cookie == host->cookie) {
+		tg_close_at(&tenant->route);
+		tg_close_at(&tenant->genl);
 		return tg_fail(err, TG_CODE_INVALID, "%s%u is the host's own namespace", host->prefix,
 		               (unsigned)tenant->port);
+	}
 	tenant->cookie = cookie;
 	tenant->dev = st.st_dev;
 	tenant->ino = st.st_ino;
 	tenant->ns = tg_take_fd(&ns);
-	tenant->route = tg_take_fd(&route);
-	tenant->genl = tg_take_fd(&genl);
 	return 0;
 }
 

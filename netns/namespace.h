@@ -74,6 +74,9 @@ int netns_make(const struct netns_host *host, struct tenant *tenant, struct tg_e
 /* Opens one that is pinned already.  NOT_FOUND: nothing has that name; INVALID: what has it is not a
  * namespace of ours to touch (a plain file, the host's own). */
 int netns_adopt(const struct netns_host *host, struct tenant *tenant, struct tg_error *err);
+/* New sockets in the tenant's namespace for the old ones, whatever was under way there.  A failure leaves it
+ * without. */
+int netns_reopen(const struct netns_host *host, struct tenant *tenant, struct tg_error *err);
 /* Whether the name leads to the tenant's namespace. */
 bool netns_pinned(const struct netns_host *host, const struct tenant *tenant);
 /* Puts the name back, whatever stands there now. */

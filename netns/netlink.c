@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 
@@ -73,20 +74,7 @@ static int send_all(int fd, struct iovec *parts, size_t count, struct tg_error *
 	return 0;
 }
 
-/* What one exchange has come to. */
-struct exchange {
-	uint32_t         first;	/* sequence numbers of the messages sent */
-	uint32_t         last;
-	netlink_each_fn *each;
-	void            *arg;
-	const int       *fine;	/* for each message; NULL: none */
-	int              sys;	/* the first refusal, 0 when none */
-	uint32_t         failed;	/* the number of the refused one */
-	bool             memory;
-	bool             over;
-};
-
-static void refuse(struct exchange *ex, uint32_t seq, int sys)
+static void refuse(struct netlink_exchange *ex, uint32_t seq, int sys)
 {
 	if (sys == 0 || ex->sys != 0 || (ex->fine != NULL && ex->fine[seq - ex->first] == sys))
 		return;
@@ -94,7 +82,7 @@ static void refuse(struct exchange *ex, uint32_t seq, int sys)
 	ex->failed = seq - ex->first;
 }
 
-static void take_message(struct exchange *ex, struct nlmsghdr *head)
+static void take_message(struct netlink_exchange *ex, struct nlmsghdr *head)
 {
 	int sys = 0;
 
@@ -120,25 +108,28 @@ static void take_message(struct exchange *ex, struct nlmsghdr *head)
 	}
 }
 
-static int read_answer(int fd, struct exchange *ex, struct tg_error *err)
+static int read_some(int fd, struct netlink_exchange *ex, struct tg_error *err)
 {
 	_Alignas(struct nlmsghdr) char buffer[ANSWER_BYTES];
+	ssize_t          n = recv(fd, buffer, sizeof buffer, MSG_TRUNC);
+	struct nlmsghdr *head = (void *)buffer;
 
-	while (!ex->over) {
-		ssize_t n = recv(fd, buffer, sizeof buffer, MSG_TRUNC);
+	if (n == -1 && errno == EINTR)
+		return 0;
+	if (n == -1)
+		return tg_fail_sys(err, "the kernel does not answer");
+	if ((size_t)n > sizeof buffer)
+		return tg_fail(err, TG_CODE_SYSTEM, "an answer of the kernel has %zd bytes", n);
+	for (size_t left = (size_t)n; NLMSG_OK(head, left); head = NLMSG_NEXT(head, left))
+		take_message(ex, head);
+	return 0;
+}
 
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return tg_fail_sys(err, "the kernel does not answer");
-		if ((size_t)n > sizeof buffer)
-			return tg_fail(err, TG_CODE_SYSTEM, "an answer of the kernel has %zd bytes", n);
-
-		struct nlmsghdr *head = (void *)buffer;
-
-		for (size_t left = (size_t)n; NLMSG_OK(head, left); head = NLMSG_NEXT(head, left))
-			take_message(ex, head);
-	}
+static int read_answer(int fd, struct netlink_exchange *ex, struct tg_error *err)
+{
+	while (!ex->over)
+		if (read_some(fd, ex, err) != 0)
+			return -1;
 	if (ex->memory)
 		return tg_fail_memory(err);
 	return 0;
@@ -153,28 +144,48 @@ static uint32_t next_numbers(uint32_t count)
 	return last - count + 1;
 }
 
-int netlink_ask(int fd, struct nl_msg *msg, netlink_each_fn *each, void *arg, struct tg_error *err)
+int netlink_begin(struct netlink_exchange *ex, int fd, struct nl_msg *msg, netlink_each_fn *each, void *arg,
+                  struct tg_error *err)
 {
-	struct exchange ex = { .each = each, .arg = arg };
-
+	*ex = (struct netlink_exchange){ .each = each, .arg = arg };
 	if (msg == NULL)
 		return tg_fail_memory(err);
 
 	struct nlmsghdr *head = nlmsg_hdr(msg);
 	struct iovec     part = { .iov_base = head, .iov_len = head->nlmsg_len };
 
-	ex.first = ex.last = head->nlmsg_seq = next_numbers(1);
+	ex->first = ex->last = head->nlmsg_seq = next_numbers(1);
 	if ((head->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
 		head->nlmsg_flags |= NLM_F_ACK;
 
 	int failed = send_all(fd, &part, 1, err);
 
 	nlmsg_free(msg);
-	if (failed != 0 || read_answer(fd, &ex, err) != 0)
-		return -1;
-	if (ex.sys != 0)
-		return tg_fail_errno(err, ex.sys, "the kernel refused");
+	return failed;
+}
+
+int netlink_go_on(struct netlink_exchange *ex, int fd, uint64_t until_ms, struct tg_error *err)
+{
+	for (unsigned reads = 1; !ex->over; reads++) {
+		if (read_some(fd, ex, err) != 0)
+			return -1;
+		if (reads % NETLINK_READS == 0 && !ex->over && tg_clock_ms() >= until_ms)
+			return 0;
+	}
+	if (ex->memory)
+		return tg_fail_memory(err);
+	if (ex->sys != 0)
+		return tg_fail_errno(err, ex->sys, "the kernel refused");
 	return 0;
+}
+
+int netlink_ask(int fd, struct nl_msg *msg, netlink_each_fn *each, void *arg, struct tg_error *err)
+{
+	struct netlink_exchange ex;
+
+	if (netlink_begin(&ex, fd, msg, each, arg, err) != 0)
+		return -1;
+	return netlink_go_on(&ex, fd, UINT64_MAX, err);
 }
 
 void netlink_batch_add(struct netlink_batch *batch, struct nl_msg *msg, int fine)
@@ -191,7 +202,7 @@ void netlink_batch_add(struct netlink_batch *batch, struct nl_msg *msg, int fine
 int netlink_batch_send(struct netlink_batch *batch, int fd, struct tg_error *err)
 {
 	struct iovec    parts[NETLINK_BATCH_MOST];
-	struct exchange ex = { .fine = batch->fine };
+	struct netlink_exchange ex = { .fine = batch->fine };
 	size_t          count = batch->count;
 	int             failed = 0;
 

@@ -1,6 +1,7 @@
 #include "netns/uapi.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/key.h"
@@ -20,7 +22,7 @@
 #include "netns/state.h"
 
 #define SOCKET_DIR "/var/run/wireguard"
-#define WAIT_MS	   250	/* wireguard-go answers within one, unless the machine is busy */
+#define LINES	   256	/* read between two looks at the clock */
 
 static struct sockaddr_un address_of(const char *link)
 {
@@ -40,7 +42,7 @@ void uapi_clear(const char *link)
 int uapi_connect(const char *link, pid_t *pid, struct tg_error *err)
 {
 	struct sockaddr_un at = address_of(link);
-	struct timeval     wait = { .tv_usec = WAIT_MS * 1000 };
+	struct timeval     wait = { .tv_usec = UAPI_WAIT_MS * 1000 };
 	struct ucred       who = { .pid = 0 };
 	socklen_t          size = sizeof who;
 	TG_AUTO_FD         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -86,48 +88,109 @@ static const char *final_line(const char *answer, size_t bytes)
 	return answer;
 }
 
-int uapi_ask(int fd, const char *request, size_t bytes, char **answer, size_t *answered, struct tg_error *err)
+static int make_room(struct uapi_answer *answer, struct tg_error *err)
 {
-	TG_AUTO_FREE char *text = NULL;
-	size_t             room = 0;
-	size_t             got = 0;
-	const char        *last;
+	size_t room = answer->room == 0 ? 4096 : answer->room * 2;
+	char  *grown = NULL;
 
-	if (send_request(fd, request, bytes, err) != 0)
+	if (answer->room - answer->bytes >= 2)
+		return 0;
+	if (room > UAPI_ANSWER_MOST)
+		return tg_fail(err, TG_CODE_LIMIT, "wireguard-go's answer is too long");
+	grown = realloc(answer->text, room);
+	if (grown == NULL)
+		return tg_fail_memory(err);
+	answer->text = grown;
+	answer->room = room;
+	return 0;
+}
+
+static int receive(struct uapi_answer *answer, struct tg_error *err)
+{
+	const char *last;
+	ssize_t     n;
+
+	if (make_room(answer, err) != 0)
 		return -1;
-	do {
-		if (room - got < 2) {
-			char *grown = NULL;
-
-			room = room == 0 ? 4096 : room * 2;
-			if (room > UAPI_ANSWER_MOST)
-				return tg_fail(err, TG_CODE_LIMIT, "wireguard-go's answer is too long");
-			grown = realloc(text, room);
-			if (grown == NULL)
-				return tg_fail_memory(err);
-			text = grown;
-		}
-
-		ssize_t n = recv(fd, text + got, room - got - 1, 0);
-
-		if (n == -1 && errno == EINTR)
-			n = 0;
-		else if (n == -1)
-			return tg_fail_sys(err, "wireguard-go does not answer");
-		else if (n == 0)
-			return tg_fail(err, TG_CODE_SYSTEM, "wireguard-go hung up");
-		got += (size_t)n;
-		text[got] = '\0';
-		last = final_line(text, got);
-	} while (last == NULL || strncmp(last, "errno=", 6) != 0);
+	n = recv(answer->fd, answer->text + answer->bytes, answer->room - answer->bytes - 1, 0);
+	if (n == -1 && errno == EINTR)
+		return 0;
+	if (n == -1)
+		return tg_fail_sys(err, "wireguard-go does not answer");
+	if (n == 0)
+		return tg_fail(err, TG_CODE_SYSTEM, "wireguard-go hung up");
+	answer->bytes += (size_t)n;
+	answer->text[answer->bytes] = '\0';
+	last = final_line(answer->text, answer->bytes);
+	if (last == NULL || strncmp(last, "errno=", 6) != 0)
+		return 0;
+	answer->over = true;
 
 	long sys = strtol(last + 6, NULL, 10);
 
 	if (sys != 0)
 		return tg_fail_errno(err, (int)(sys < 0 ? -sys : sys), "wireguard-go refused");
-	*answer = tg_take_ptr(&text);
-	*answered = got;
 	return 0;
+}
+
+int uapi_begin(struct uapi_answer *answer, int fd, const char *request, size_t bytes, struct tg_error *err)
+{
+	*answer = (struct uapi_answer){ .fd = fd, .heard_at_ms = tg_clock_ms() };
+	return send_request(fd, request, bytes, err);
+}
+
+int uapi_go_on(struct uapi_answer *answer, uint64_t until_ms, struct tg_error *err)
+{
+	struct pollfd more = { .fd = answer->fd, .events = POLLIN };
+
+	while (!answer->over) {
+		uint64_t now = tg_clock_ms();
+		uint64_t left = until_ms > now ? until_ms - now : 0;
+
+		if (poll(&more, 1, left < UAPI_WAIT_MS ? (int)left : UAPI_WAIT_MS) == 1) {
+			if (receive(answer, err) != 0)
+				return -1;
+			answer->heard_at_ms = now = tg_clock_ms();
+		} else if (tg_clock_ms() - answer->heard_at_ms >= UAPI_WAIT_MS) {
+			return tg_fail_errno(err, EAGAIN, "wireguard-go does not answer");
+		}
+		if (now >= until_ms)
+			return 0;
+	}
+	return 0;
+}
+
+void uapi_end(struct uapi_answer *answer)
+{
+	tg_close_at(&answer->fd);
+	free(answer->text);
+	*answer = (struct uapi_answer){ .fd = -1 };
+}
+
+int uapi_ask(int fd, const char *request, size_t bytes, char **answer, size_t *answered, struct tg_error *err)
+{
+	struct uapi_answer got = { .fd = fd };
+
+	if (send_request(fd, request, bytes, err) != 0)
+		return -1;
+	while (!got.over) {
+		if (receive(&got, err) != 0) {
+			free(got.text);
+			return -1;
+		}
+	}
+	*answer = got.text;
+	*answered = got.bytes;
+	return 0;
+}
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 static bool read_key(const char *hex, struct tg_key *to)
@@ -135,11 +198,12 @@ static bool read_key(const char *hex, struct tg_key *to)
 	if (strlen(hex) != 2 * sizeof to->bytes)
 		return false;
 	for (size_t i = 0; i < sizeof to->bytes; i++) {
-		unsigned value;
+		int high = digit(hex[2 * i]);
+		int low = digit(hex[2 * i + 1]);
 
-		if (sscanf(hex + 2 * i, "%2x", &value) != 1)
+		if (high < 0 || low < 0)
 			return false;
-		to->bytes[i] = (uint8_t)value;
+		to->bytes[i] = (uint8_t)(high << 4 | low);
 	}
 	return true;
 }
@@ -178,36 +242,59 @@ static int take_peer_line(struct state *to, const char *name, const char *value)
 	return 0;
 }
 
-int uapi_read_device(char *answer, struct state *to, struct tg_error *err)
+static int take_line(struct state *to, const char *name, const char *value, struct tg_error *err)
 {
-	char *rest = answer;
+	struct tg_key key;
 
-	for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-		char         *value = line;
-		const char   *name = strsep(&value, "=");
-		struct tg_key key;
+	if (strcmp(name, "errno") == 0) {
+		to->device = true;
+	} else if (strcmp(name, "public_key") == 0) {
+		if (!read_key(value, &key))
+			return tg_fail(err, TG_CODE_PROTOCOL, "wireguard-go's answer has a bad key");
+		if (state_add_peer(to, &key) == NULL)
+			return tg_fail_memory(err);
+	} else if (to->peers_count > 0) {
+		if (take_peer_line(to, name, value) != 0)
+			return tg_fail_memory(err);
+	} else if (strcmp(name, "private_key") == 0) {
+		read_key(value, &to->private_key);
+	} else if (strcmp(name, "listen_port") == 0) {
+		to->port = (uint16_t)number(value);
+	}
+	return 0;
+}
 
-		if (value == NULL)
-			continue;
-		if (strcmp(name, "errno") == 0) {
-			to->device = true;
+/* From *rest on, which is NULL when nothing is left. */
+static int take_lines(char **rest, struct state *to, uint64_t until_ms, struct tg_error *err)
+{
+	unsigned lines = 0;
+
+	for (char *line = strsep(rest, "\n"); line != NULL; line = strsep(rest, "\n")) {
+		char       *value = line;
+		const char *name = strsep(&value, "=");
+
+		if (value != NULL && take_line(to, name, value, err) != 0)
+			return -1;
+		if (to->device || (++lines % LINES == 0 && tg_clock_ms() >= until_ms))
 			return 0;
-		}
-		if (strcmp(name, "public_key") == 0) {
-			if (!read_key(value, &key))
-				return tg_fail(err, TG_CODE_PROTOCOL, "wireguard-go's answer has a bad key");
-			if (state_add_peer(to, &key) == NULL)
-				return tg_fail_memory(err);
-		} else if (to->peers_count > 0) {
-			if (take_peer_line(to, name, value) != 0)
-				return tg_fail_memory(err);
-		} else if (strcmp(name, "private_key") == 0) {
-			read_key(value, &to->private_key);
-		} else if (strcmp(name, "listen_port") == 0) {
-			to->port = (uint16_t)number(value);
-		}
 	}
 	return tg_fail(err, TG_CODE_PROTOCOL, "wireguard-go's answer has no end");
+}
+
+int uapi_read_device(char *answer, struct state *to, struct tg_error *err)
+{
+	return take_lines(&answer, to, UINT64_MAX, err);
+}
+
+int uapi_read_some(struct uapi_answer *answer, struct state *to, uint64_t until_ms, struct tg_error *err)
+{
+	char *rest = answer->text + answer->read;
+
+	if (take_lines(&rest, to, until_ms, err) != 0)
+		return -1;
+	if (rest != NULL)
+		answer->read = (size_t)(rest - answer->text);
+	return 0;
 }
 
 /* A text that only grows while there is room. */

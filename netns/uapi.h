@@ -3,7 +3,9 @@
 #ifndef TOLLGATE_NETNS_UAPI_H
 #define TOLLGATE_NETNS_UAPI_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct plan;
@@ -12,6 +14,17 @@ struct step;
 struct tg_error;
 
 #define UAPI_ANSWER_MOST (16U << 20)	/* of a device with some 20,000 peers */
+#define UAPI_WAIT_MS	 250	/* wireguard-go answers within one, unless the machine is busy */
+
+/* An answer as it comes.  All zero but for the descriptor before the first byte. */
+struct uapi_answer {
+	int      fd;	/* of uapi_connect(), -1: none */
+	char    *text;
+	size_t   room, bytes;	/* without the NUL */
+	size_t   read;	/* what uapi_read_some() is through with */
+	uint64_t heard_at_ms;	/* when the last of it came */
+	bool     over;
+};
 
 /* Connects to the socket of the link of that name and tells who listens there; the caller closes it.
  * NOT_FOUND: nobody does, or not yet. */
@@ -23,9 +36,17 @@ void uapi_clear(const char *link);
  * the answer becomes err->sys. */
 int uapi_ask(int fd, const char *request, size_t bytes, char **answer, size_t *answered,
              struct tg_error *err);
+/* The same in parts.  `fd` is the answer's from here on, whatever comes. */
+int uapi_begin(struct uapi_answer *answer, int fd, const char *request, size_t bytes, struct tg_error *err);
+/* Reads until it is over or the monotonic clock reaches until_ms.  EAGAIN in err->sys: nothing came for
+ * UAPI_WAIT_MS. */
+int uapi_go_on(struct uapi_answer *answer, uint64_t until_ms, struct tg_error *err);
+void uapi_end(struct uapi_answer *answer);
 /* Reads an answer to "get=1": device, keys, port and peers of `to`.  The answer is changed.  Lines that
  * are not known are skipped.  -1: out of memory, or no such answer. */
 int uapi_read_device(char *answer, struct state *to, struct tg_error *err);
+/* The same until the clock reaches until_ms, some lines at least.  to->device: all has been read. */
+int uapi_read_some(struct uapi_answer *answer, struct state *to, uint64_t until_ms, struct tg_error *err);
 /* The request that carries out the step, added to `to` (of `room` bytes).  The number of bytes, 0 when
  * there is no room. */
 size_t uapi_print_step(char *to, size_t room, const struct plan *plan, const struct step *step);

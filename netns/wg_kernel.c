@@ -14,6 +14,7 @@
 #include "netns/link.h"
 #include "netns/namespace.h"
 #include "netns/netlink.h"
+#include "netns/reading.h"
 #include "netns/state.h"
 #include "netns/wireguard.h"
 
@@ -109,10 +110,11 @@ static int take_peer(struct nlattr *entry, struct state *to)
 
 static int on_device(struct nlmsghdr *head, void *arg)
 {
-	struct state  *to = arg;
-	struct nlattr *attrs[WGDEVICE_A_MAX + 1];
-	struct nlattr *entry;
-	int            left;
+	struct reading *reading = arg;
+	struct state   *to = &reading->state;
+	struct nlattr  *attrs[WGDEVICE_A_MAX + 1];
+	struct nlattr  *entry;
+	int             left;
 
 	if (nlmsg_parse(head, GENL_HDRLEN, attrs, WGDEVICE_A_MAX, NULL) < 0)
 		return 0;
@@ -142,15 +144,16 @@ static struct nl_msg *device_message(const struct netns_host *host, const struct
 	return msg;
 }
 
-static int kernel_read(const struct netns_host *host, struct tenant *tenant, struct state *to,
-                       struct tg_error *err)
+static struct nl_msg *ask_device(const struct reading *reading)
 {
-	struct nl_msg *msg;
+	return device_message(reading->host, reading->tenant, WG_CMD_GET_DEVICE, NLM_F_DUMP, NETLINK_SMALL);
+}
 
-	if (to->link != STATE_LINK_OURS)
-		return 0;
-	msg = device_message(host, tenant, WG_CMD_GET_DEVICE, NLM_F_DUMP, NETLINK_SMALL);
-	return netlink_ask(tenant->genl, msg, on_device, to, err);
+static enum reading_result kernel_read(struct reading *reading, uint64_t until_ms, struct tg_error *err)
+{
+	if (reading->state.link != STATE_LINK_OURS)
+		return READING_DONE;
+	return reading_dump(reading, reading->tenant->genl, ask_device, on_device, until_ms, err);
 }
 
 static int kernel_device(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,

@@ -19,6 +19,7 @@
 #include "netns/differ.h"
 #include "netns/link.h"
 #include "netns/namespace.h"
+#include "netns/reading.h"
 #include "netns/state.h"
 #include "netns/uapi.h"
 #include "netns/userspace.h"
@@ -148,29 +149,21 @@ static void forget(struct tenant *tenant)
 	tenant->deaf_since_ms = 0;
 }
 
-/* No answer is no failure until it has been so for long: in between the loop goes on. */
-static int ask(struct tenant *tenant, int fd, const char *request, size_t bytes, char **answer,
-               struct tg_error *err)
+/* No answer is no failure until it has been so for long: in between the loop goes on.  Returns -1. */
+static int not_answered(struct tenant *tenant, const struct tg_error *why, struct tg_error *err)
 {
-	struct tg_error why = { .sys = 0 };
-	size_t          answered;
-	uint64_t        now;
+	uint64_t now = tg_clock_ms();
 
-	if (uapi_ask(fd, request, bytes, answer, &answered, &why) == 0) {
-		tenant->deaf_since_ms = 0;
-		return 0;
+	if (why->sys != EAGAIN) {
+		if (err != NULL)
+			*err = *why;
+		return -1;
 	}
-	if (why.sys == EAGAIN) {
-		now = tg_clock_ms();
-		if (tenant->deaf_since_ms == 0)
-			tenant->deaf_since_ms = now;
-		if (now - tenant->deaf_since_ms < DEAF_MS)
-			return tg_fail_errno(err, WIREGUARD_SLOW, "wireguard-go does not answer yet");
-		return tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not answer");
-	}
-	if (err != NULL)
-		*err = why;
-	return -1;
+	if (tenant->deaf_since_ms == 0)
+		tenant->deaf_since_ms = now;
+	if (now - tenant->deaf_since_ms < DEAF_MS)
+		return tg_fail_errno(err, WIREGUARD_SLOW, "wireguard-go does not answer yet");
+	return tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not answer");
 }
 
 static bool ended(int pidfd, int wait_ms)
@@ -306,51 +299,88 @@ static int fill_public_key(struct tenant *tenant, struct state *to, struct tg_er
 	return 0;
 }
 
-static int userspace_read(const struct netns_host *host, struct tenant *tenant, struct state *to,
-                          struct tg_error *err)
+/* Asks whoever serves the link for the device: MORE, its answer is to come. */
+static enum reading_result ask_device(struct reading *reading, struct tg_error *err)
 {
-	struct tg_error    why = { .code = TG_CODE_NONE };
-	TG_AUTO_FREE char *answer = NULL;
-	pid_t              pid = 0;
+	struct tenant *tenant = reading->tenant;
+	struct state  *to = &reading->state;
+	pid_t          pid = 0;
 
 	if (to->link == STATE_LINK_OTHER || to->renamed)
-		return 0;
+		return READING_DONE;
 
-	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, &why);
+	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, err);
 
-	if (fd == -1 && why.code == TG_CODE_NOT_FOUND) {
+	if (fd == -1 && err->code == TG_CODE_NOT_FOUND) {
 		/* A TUN that nobody serves. */
 		if (to->link == STATE_LINK_OURS)
 			to->link = STATE_LINK_OTHER;
-		return 0;
+		return READING_DONE;
 	}
-	if (fd == -1) {
-		if (err != NULL)
-			*err = why;
-		return -1;
-	}
+	if (fd == -1)
+		return READING_FAILED;
 	if (to->link == STATE_LINK_NONE) {
-		if (link_in_host(host, tenant, NULL) == 0)
+		if (link_in_host(reading->host, tenant, NULL) == 0)
 			to->link = STATE_LINK_HOST;
-		return 0;
+		return READING_DONE;
 	}
 	watch(tenant, pid);
-	if (ask(tenant, fd, "get=1\n\n", 7, &answer, err) != 0 || uapi_read_device(answer, to, err) != 0)
-		return -1;
+	if (uapi_begin(&reading->answer, tg_take_fd(&fd), "get=1\n\n", 7, err) != 0)
+		return READING_FAILED;
+	return READING_MORE;
+}
+
+static enum reading_result take_device(struct reading *reading, uint64_t until_ms, struct tg_error *err)
+{
+	struct tenant *tenant = reading->tenant;
+	struct state  *to = &reading->state;
+
+	if (uapi_go_on(&reading->answer, until_ms, err) != 0)
+		return READING_FAILED;
+	if (!reading->answer.over)
+		return READING_MORE;
+	tenant->deaf_since_ms = 0;
+	if (uapi_read_some(&reading->answer, to, until_ms, err) != 0)
+		return READING_FAILED;
+	if (!to->device)
+		return READING_MORE;
+	uapi_end(&reading->answer);
 	if (tenant->port_refused)
 		to->port = 0;
-	return fill_public_key(tenant, to, err);
+	return fill_public_key(tenant, to, err) == 0 ? READING_DONE : READING_FAILED;
+}
+
+static enum reading_result userspace_read(struct reading *reading, uint64_t until_ms, struct tg_error *err)
+{
+	struct tg_error     why = { .code = TG_CODE_NONE };
+	enum reading_result result = READING_MORE;
+
+	if (reading->answer.fd == -1)
+		result = ask_device(reading, &why);
+	if (result == READING_MORE)
+		result = take_device(reading, until_ms, &why);
+	if (result != READING_FAILED)
+		return result;
+	not_answered(reading->tenant, &why, &why);
+	if (err != NULL)
+		*err = why;
+	return why.sys == WIREGUARD_SLOW ? READING_WAIT : READING_FAILED;
 }
 
 static int change(struct tenant *tenant, const char *request, size_t bytes, struct tg_error *err)
 {
 	TG_AUTO_FREE char *answer = NULL;
+	struct tg_error    why = { .sys = 0 };
+	size_t             answered;
 	pid_t              pid;
 	TG_AUTO_FD         fd = uapi_connect(tenant->link, &pid, err);
 
 	if (fd == -1)
 		return -1;
-	return ask(tenant, fd, request, bytes, &answer, err);
+	if (uapi_ask(fd, request, bytes, &answer, &answered, &why) != 0)
+		return not_answered(tenant, &why, err);
+	tenant->deaf_since_ms = 0;
+	return 0;
 }
 
 static int refused(struct tenant *tenant, struct tg_error *err)

@@ -4,10 +4,12 @@
 #define TOLLGATE_NETNS_WIREGUARD_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+#include "netns/reading.h"
 
 struct netns_host;
 struct plan;
-struct state;
 struct step;
 struct tenant;
 struct tg_error;
@@ -30,8 +32,7 @@ struct wireguard {
 	                              const struct plan *plan, struct tg_error *err);
 	/* Fills in device, port, keys and peers (unsorted).  A link that does not answer is no error:
 	 * `device` stays false, and the backend may change `link`. */
-	int (*read)(const struct netns_host *host, struct tenant *tenant, struct state *to,
-	            struct tg_error *err);
+	enum reading_result (*read)(struct reading *reading, uint64_t until_ms, struct tg_error *err);
 	/* A STEP_DEVICE. */
 	int (*device)(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
 	              const struct step *step, struct tg_error *err);

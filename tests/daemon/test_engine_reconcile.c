@@ -33,12 +33,15 @@ static bool                   lies;	/* its links say that they changed, and do n
 static int                    fails;	/* with this errno each change of a link does */
 static int                    control;	/* the other end of the engine's channel */
 
-static int read_counted(const struct netns_host *host, const struct wireguard *wireguard,
-                        struct tenant *tenant, struct state *to, struct tg_error *err)
+static enum reading_result read_counted(const struct wireguard *wireguard, struct reading *reading,
+                                        uint64_t until_ms, struct tg_error *err)
 {
-	reads++;
-	tenant->ifindex = fake.state.ifindex;
-	return real.read(host, wireguard, tenant, to, err);
+	enum reading_result result = real.read(wireguard, reading, until_ms, err);
+
+	if (result == READING_DONE)
+		reads++;
+	reading->tenant->ifindex = fake.state.ifindex;
+	return result;
 }
 
 static int links_changed(struct tenant *tenant, const struct plan *plan, const struct step *steps,

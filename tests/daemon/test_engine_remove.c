@@ -64,10 +64,10 @@ START_TEST(a_network_to_be_removed_is_read_once)
 
 	begin(&b, OTHER);
 	ck_assert(engine_has_removals(&b.engine));
-	engine_count_moved(&b.engine, b.network);
+	ck_assert(engine_count_moved(&b.engine, b.network, 0));
 	ck_assert_uint_eq(b.engine.readings_count, 0);
-	ck_assert(engine_down_next(&b.engine));
-	ck_assert(!engine_down_next(&b.engine));
+	ck_assert(engine_down_next(&b.engine, 0));
+	ck_assert(!engine_down_next(&b.engine, 0));
 	ck_assert_uint_eq(b.engine.readings_count, 1);
 	ck_assert_uint_eq(b.engine.readings[0].kind, MSG_READING_COUNT);
 	ck_assert_uint_eq(b.engine.readings[0].rx, 500);
@@ -83,12 +83,12 @@ START_TEST(a_network_whose_key_moves_is_read_before_the_other_begins)
 	struct bench b;
 
 	begin(&b, MOVED);
-	engine_count_moved(&b.engine, b.network);
+	ck_assert(engine_count_moved(&b.engine, b.network, 0));
 	ck_assert_uint_eq(b.engine.readings_count, 1);
 	ck_assert_uint_eq(b.engine.readings[0].rx, 500);
 	ck_assert(tg_key_equal(&b.engine.readings[0].network, &b.desired->model->networks[0].public_key));
-	engine_count_moved(&b.engine, b.network);
-	ck_assert(engine_down_next(&b.engine));
+	ck_assert(engine_count_moved(&b.engine, b.network, 0));
+	ck_assert(engine_down_next(&b.engine, 0));
 	ck_assert_uint_eq(b.engine.readings_count, 1);
 	end(&b);
 }
@@ -100,7 +100,7 @@ START_TEST(what_the_document_has_is_not_removed)
 
 	begin(&b, HERE);
 	ck_assert(!engine_has_removals(&b.engine));
-	ck_assert(!engine_down_next(&b.engine));
+	ck_assert(!engine_down_next(&b.engine, 0));
 	ck_assert_uint_eq(b.engine.readings_count, 0);
 	end(&b);
 }

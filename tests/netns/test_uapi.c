@@ -10,6 +10,7 @@
 
 #include <check.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/model.h"
@@ -255,6 +256,86 @@ START_TEST(ranges_are_dropped_by_way_of_a_peer_of_their_own)
 }
 END_TEST
 
+#define PEERS 1000
+
+/* A device of many peers, whose answer comes in no time and takes long to be read. */
+static char *many_peers(void)
+{
+	char  *text = malloc(PEERS * 200 + 300);
+	size_t at;
+
+	ck_assert_ptr_nonnull(text);
+	at = (size_t)sprintf(text, "private_key=" HEX_A "\nlisten_port=7\n");
+	for (unsigned i = 0; i < PEERS; i++)
+		at += (size_t)sprintf(text + at, "public_key=%08x%s\nrx_bytes=%u\nallowed_ip=10.0.%u.%u/32\n", i,
+		                      &HEX_B[8], i, i / 250, i % 250);
+	sprintf(text + at, "errno=0\n\n");
+	return text;
+}
+
+START_TEST(a_long_answer_is_received_and_read_in_parts)
+{
+	char              *text = many_peers();
+	struct server      server = { .piece = 5000, .answer = text };
+	struct uapi_answer answer;
+	struct state       state = { .exists = true };
+	struct tg_error    err;
+	pthread_t          thread;
+	unsigned           parts = 0;
+	int                ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	server.fd = ends[1];
+	ck_assert_int_eq(uapi_begin(&answer, ends[0], "get=1\n\n", 7, &err), 0);
+	/* Before anything has come: no failure, and no waiting. */
+	ck_assert_int_eq(uapi_go_on(&answer, 0, &err), 0);
+	ck_assert(!answer.over);
+	ck_assert_int_eq(pthread_create(&thread, NULL, serve, &server), 0);
+	while (!answer.over)
+		ck_assert_msg(uapi_go_on(&answer, tg_clock_ms() + 1, &err) == 0, "%s", err.text);
+	for (; !state.device; parts++) {
+		ck_assert_uint_eq(state.peers_count > 0, parts > 0);
+		ck_assert_msg(uapi_read_some(&answer, &state, 0, &err) == 0, "%s", err.text);
+	}
+	ck_assert_uint_gt(parts, PEERS * 3 / 300);
+	ck_assert_uint_eq(state.peers_count, PEERS);
+	for (unsigned i = 0; i < PEERS; i++) {
+		ck_assert_uint_eq(state.peers[i].rx, i);
+		ck_assert_uint_eq(state.peers[i].ranges_count, 1);
+	}
+	uapi_end(&answer);
+	ck_assert_int_eq(answer.fd, -1);
+	pthread_join(thread, NULL);
+	close(ends[1]);
+	state_clear(&state);
+	free(text);
+}
+END_TEST
+
+/* The time that counts is that since the last byte. */
+START_TEST(who_does_not_answer_is_deaf_after_a_while)
+{
+	struct uapi_answer answer;
+	struct tg_error    err = { .sys = 0 };
+	int                ends[2];
+
+	tg_clock_fake(1000, 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_int_eq(uapi_begin(&answer, ends[0], "get=1\n\n", 7, &err), 0);
+	tg_clock_fake(1000 + UAPI_WAIT_MS - 1, 0);
+	ck_assert_int_eq(uapi_go_on(&answer, 0, &err), 0);
+	ck_assert_int_eq(send(ends[1], "fwmark=0\n", 9, 0), 9);
+	ck_assert_int_eq(uapi_go_on(&answer, 0, &err), 0);
+	tg_clock_fake(1000 + 2 * UAPI_WAIT_MS - 2, 0);
+	ck_assert_int_eq(uapi_go_on(&answer, 0, &err), 0);
+	tg_clock_fake(1000 + 2 * UAPI_WAIT_MS - 1, 0);
+	ck_assert_int_eq(uapi_go_on(&answer, 0, &err), -1);
+	ck_assert_int_eq(err.sys, EAGAIN);
+	uapi_end(&answer);
+	close(ends[1]);
+}
+END_TEST
+
 void test_uapi(TCase *tc)
 {
 	tcase_add_test(tc, a_device_is_read_with_its_peers);
@@ -266,4 +347,6 @@ void test_uapi(TCase *tc)
 	tcase_add_test(tc, an_answer_has_a_limit);
 	tcase_add_test(tc, steps_are_printed_as_the_socket_wants_them);
 	tcase_add_test(tc, ranges_are_dropped_by_way_of_a_peer_of_their_own);
+	tcase_add_test(tc, a_long_answer_is_received_and_read_in_parts);
+	tcase_add_test(tc, who_does_not_answer_is_deaf_after_a_while);
 }

@@ -136,14 +136,18 @@ END_TEST
 /* As the engine reads counters: it asks for no reason. */
 START_TEST(one_that_cannot_be_reached_is_not_read)
 {
-	struct state  state = { .exists = true, .link = STATE_LINK_OURS };
-	struct rlimit was, none;
+	struct reading reading;
+	struct rlimit  was, none;
+
+	reading_begin(&reading, &host, &tenant, READING_DEVICE);
+	reading.state.link = STATE_LINK_OURS;
 
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
 	none = (struct rlimit){ 0, was.rlim_max };
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	ck_assert_int_eq(wireguard_userspace.read(&host, &tenant, &state, NULL), -1);
+	ck_assert_int_eq(wireguard_userspace.read(&reading, 0, NULL), READING_FAILED);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
+	reading_end(&reading);
 }
 END_TEST
 

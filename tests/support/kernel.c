@@ -54,15 +54,19 @@ static void copy_state(struct state *to, const struct state *from)
 	state_sort(to);
 }
 
-static int fake_read(const struct netns_host *host, const struct wireguard *wireguard, struct tenant *tenant,
-                     struct state *to, struct tg_error *err)
+static enum reading_result fake_read(const struct wireguard *wireguard, struct reading *reading,
+                                     uint64_t until_ms, struct tg_error *err)
 {
-	(void)host;
 	(void)wireguard;
-	(void)tenant;
+	(void)until_ms;
 	(void)err;
-	copy_state(to, &fake.state);
-	return 0;
+	if (fake.parts > reading->tries) {
+		reading->tries++;
+		return READING_MORE;
+	}
+	state_clear(&reading->state);
+	copy_state(&reading->state, &fake.state);
+	return READING_DONE;
 }
 
 static int fake_make(const struct netns_host *host, struct tenant *tenant, struct tg_error *err)
@@ -341,13 +345,14 @@ unsigned fake_apply(const struct model *model, uint16_t port, const struct model
 
 	tenant_init(&tenant, port);
 	for (unsigned round = 1; round < 10; round++) {
-		struct state      have;
+		struct reading    reading;
 		struct plan       plan;
 		size_t            at = 0;
 		enum apply_result result = APPLY_MORE;
 
-		ck_assert_int_eq(apply_read(&kernel, &host, &tenant, &have, &err), 0);
-		ck_assert_int_eq(differ_plan(model, want, &have, before, &plan), 0);
+		reading_begin(&reading, &host, &tenant, READING_ALL);
+		ck_assert_int_eq(kernel.read(kernel.wireguard, &reading, 0, &err), READING_DONE);
+		ck_assert_int_eq(differ_plan(model, want, &reading.state, before, &plan), 0);
 
 		size_t steps = plan.steps_count;
 
@@ -355,7 +360,7 @@ unsigned fake_apply(const struct model *model, uint16_t port, const struct model
 		while (result == APPLY_MORE)
 			result = apply_some(&kernel, &host, &tenant, &plan, &at, 0, &err);
 		plan_clear(&plan);
-		state_clear(&have);
+		reading_end(&reading);
 		if (result == APPLY_FAILED)
 			return 0;
 		if (steps == 0)

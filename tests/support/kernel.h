@@ -17,6 +17,7 @@ struct fake_kernel {
 	unsigned       calls;	/* that would change a kernel */
 	unsigned       fail_at;	/* the call that fails, counted from 1; 0: none */
 	unsigned       waits;	/* how often the link is still under way */
+	unsigned       parts;	/* how often a reading is not through yet */
 	bool           removed_all;	/* a peer lost a range that it was to keep */
 	struct tg_cidr keep[64];	/* ranges that always must have a peer */
 	size_t         keep_count;

@@ -1,0 +1,31 @@
+#include <assert.h>
+
+#include "daemon/engine.h"
+
+/* The reading that is under way.  It is one at a time, and it keeps whoever else would use the network's sockets
+ * off them: steps wait while a snapshot's network is read, snapshots while one is read for steps. */
+
+bool engine_reads(const struct engine *e, const struct engine_network *n, enum engine_reader who)
+{
+	return e->reader == who && e->reading.tenant == &n->tenant;
+}
+
+enum reading_result engine_read(struct engine *e, struct engine_network *n, enum engine_reader who,
+                                uint64_t until_ms, struct tg_error *err)
+{
+	enum reading_what what = who == ENGINE_READER_LOOK ? READING_DEVICE : READING_ALL;
+
+	if (e->reader == ENGINE_READER_NONE) {
+		reading_begin(&e->reading, &e->host, &n->tenant, what);
+		e->reader = who;
+	}
+	assert(engine_reads(e, n, who));
+	return e->kernel.read(e->kernel.wireguard, &e->reading, until_ms, err);
+}
+
+void engine_read_end(struct engine *e)
+{
+	if (e->reader != ENGINE_READER_NONE)
+		reading_end(&e->reading);
+	e->reader = ENGINE_READER_NONE;
+}

@@ -1,0 +1,377 @@
+#include "daemon/engine.h"
+
+#include <event2/event.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <check.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/model.h"
+#include "tests/support/document.h"
+#include "tests/support/kernel.h"
+
+void test_engine_read(TCase *tc);
+
+#define PREFIX	   "no-namespace-has-this-"	/* so that the machine's own do not count */
+#define PARTS	   5	/* that a reading takes */
+#define STEPS_MOST 1000
+#define PEER(key)  ",'peers':{'" key "':{'allowed_ips':['10.0.0.2']}}"
+#define TWO_PEERS                                                                  \
+	DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']},'" PUBLIC_3 \
+	         "':{'allowed_ips':['10.0.0.3']}}")
+
+/* An engine whose kernel is a value, and is read in parts, under a clock that stands still: each turn of the loop
+ * has no time for more than one part. */
+static struct engine          e;
+static struct apply_kernel    fake_table;
+static struct engine_network *network;
+static unsigned               begun;	/* readings */
+static int                    control;	/* the other end of the engine's channel */
+
+static enum reading_result read_noted(const struct wireguard *wireguard, struct reading *reading,
+                                      uint64_t until_ms, struct tg_error *err)
+{
+	if (reading->tries == 0)
+		begun++;
+	/* Nobody changes the network while it is being read. */
+	ck_assert_ptr_eq(reading->tenant, &network->tenant);
+	reading->tenant->ifindex = fake.state.ifindex;
+	return fake_table.read(wireguard, reading, until_ms, err);
+}
+
+static int links_changed(struct tenant *tenant, const struct plan *plan, const struct step *steps,
+                         size_t count, struct tg_error *err)
+{
+	ck_assert_int_eq(e.reader, ENGINE_READER_NONE);
+	tenant->ifindex = fake.state.ifindex;
+	return fake_table.links(tenant, plan, steps, count, err);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+static void begin(void)
+{
+	struct tg_error err;
+	int             ends[2];
+
+	fake_reset();
+	fake.parts = PARTS;
+	memset(&e, 0, sizeof e);
+	begun = 0;
+	tg_clock_fake(1000000, 0);
+	fake_table = fake_kernel_of();
+	e.kernel = fake_table;
+	e.kernel.read = read_noted;
+	e.kernel.links = links_changed;
+	strcpy(e.host.prefix, PREFIX);
+	e.host.wireguard = MSG_WIREGUARD_KERNEL;
+	e.base = event_base_new();
+	e.tick = event_new(e.base, -1, 0, on_tick, NULL);
+	ck_assert_int_eq(channel_pair(ends, &err), 0);
+	control = ends[1];
+	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
+	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	ck_assert_ptr_nonnull(e.networks);
+	network = engine_network_get(&e, 51820);
+}
+
+static void end(void)
+{
+	engine_pause(&e);
+	engine_network_free(&e, 51820);
+	snapshot_clear(&e.looking.snapshot);
+	free(e.readings);
+	channel_free(e.control);
+	close(control);
+	event_free(e.tick);
+	event_base_free(e.base);
+	free(e.networks);
+	fake_reset();
+}
+
+/* One turn of the loop, as on_tick() of the engine has it. */
+static void turn(void)
+{
+	e.tick_at_ms = 0;
+	engine_look_some(&e, tg_clock_ms());
+	engine_step(&e);
+	if (e.phase == ENGINE_LEDGER)	/* control has stored it */
+		e.phase = ENGINE_WORK;
+	if (e.phase == ENGINE_LAST_LEDGER)
+		e.phase = ENGINE_REMOVE;
+	if (e.phase == ENGINE_BROKER)
+		e.broker_waits = 0;
+	if (e.phase == ENGINE_UNROUTE)
+		e.phase = ENGINE_DOWN;
+}
+
+static void desire(const char *document)
+{
+	struct engine_model *held = calloc(1, sizeof *held);
+
+	ck_assert_ptr_nonnull(held);
+	held->refs = 1;
+	held->model = document_read(document, NULL);
+	e.generation++;
+	e.check_at_ms = tg_clock_ms() + ENGINE_CHECK_MS;
+	engine_begin(&e, engine_enlist(&e, held, true));
+}
+
+/* Until all is as it should be, and looked at behind. */
+static void run(void)
+{
+	unsigned turns = 0;
+
+	do {
+		turn();
+		ck_assert_uint_lt(++turns, STEPS_MOST);
+	} while (e.phase != ENGINE_IDLE || e.reader != ENGINE_READER_NONE || network->suspect ||
+	         e.looking.active);
+}
+
+static bool has_peer(const char *text)
+{
+	struct tg_key key;
+
+	ck_assert(tg_key_read(text, strlen(text), &key));
+	return fake.state.peers_count == 1 && tg_key_equal(&fake.state.peers[0].public_key, &key);
+}
+
+/* What comes to control next, and how many peers the snapshot has. */
+static size_t snapshot_peers(void)
+{
+	struct pollfd   wait = { .fd = control, .events = POLLIN };
+	struct snapshot snapshot;
+	struct msg      msg = { .type = MSG_NETWORKS };
+	struct tg_error err;
+	int             fds[MSG_FDS_MOST];
+	size_t          peers;
+
+	for (;;) {
+		ck_assert_int_eq(poll(&wait, 1, 0), 1);
+		ck_assert_int_eq(channel_wait(control, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, &msg, fds, &err), 1);
+		if (msg.type == MSG_SNAPSHOT)
+			break;
+		close(fds[0]);
+	}
+	ck_assert_int_eq(snapshot_unpack(fds[0], &snapshot, &err), 0);
+	ck_assert_uint_eq(snapshot.networks_count, 1);
+	peers = snapshot.peers_count;
+	snapshot_clear(&snapshot);
+	return peers;
+}
+
+START_TEST(the_loop_has_its_turn_between_two_parts)
+{
+	desire(DOCUMENT(PEER(PUBLIC_2)));
+	for (unsigned i = 0; i < PARTS; i++) {
+		turn();
+		ck_assert_int_eq(e.phase, ENGINE_LOOK);
+		ck_assert_int_eq(e.reader, ENGINE_READER_STEPS);
+		ck_assert_uint_eq(e.tick_at_ms, tg_clock_ms());
+		ck_assert_uint_eq(fake.calls, 0);
+	}
+	run();
+	ck_assert(network->up);
+	ck_assert(has_peer(PUBLIC_2));
+	ck_assert_uint_eq(begun, 2);	/* the look, and the one behind the answer */
+}
+END_TEST
+
+/* At every part of every reading that it takes until all is settled. */
+START_TEST(a_document_that_comes_while_it_is_read_is_obeyed)
+{
+	desire(DOCUMENT(PEER(PUBLIC_2)));
+	for (int i = 0; i < _i; i++)
+		turn();
+	desire(DOCUMENT(PEER(PUBLIC_3)));
+	ck_assert_int_eq(e.reader, ENGINE_READER_NONE);
+	run();
+	ck_assert(network->up);
+	ck_assert(has_peer(PUBLIC_3));
+}
+END_TEST
+
+START_TEST(nothing_is_under_way_when_control_is_gone)
+{
+	unsigned calls;
+
+	desire(DOCUMENT(PEER(PUBLIC_2)));
+	for (int i = 0; i < _i; i++)
+		turn();
+	engine_pause(&e);
+	ck_assert_int_eq(e.reader, ENGINE_READER_NONE);
+	ck_assert_uint_eq(e.reading.state.peers_count, 0);
+	calls = fake.calls;
+	ck_assert_int_eq(e.phase, ENGINE_IDLE);
+	ck_assert_uint_eq(fake.calls, calls);
+	desire(DOCUMENT(PEER(PUBLIC_3)));
+	run();
+	ck_assert(has_peer(PUBLIC_3));
+}
+END_TEST
+
+/* The part that changed may have been read before. */
+START_TEST(what_is_told_while_it_is_read_is_looked_at_again)
+{
+	desire(DOCUMENT(PEER(PUBLIC_2)));
+	run();
+	fake.calls = 0;
+	network->suspect = true;
+	while (e.reader == ENGINE_READER_NONE)
+		turn();
+	ck_assert(!network->suspect);
+	network->suspect = true;
+	begun = 0;
+	run();
+	ck_assert_uint_eq(begun, 1);
+	ck_assert_uint_eq(fake.calls, 0);
+}
+END_TEST
+
+static void settle_two(void)
+{
+	desire(TWO_PEERS);
+	run();
+	ck_assert(network->up);
+	network->tenant.ns = dup(control);	/* any will do */
+	network->ifindex = 3;
+	begun = 0;
+}
+
+START_TEST(a_snapshot_is_read_in_parts_and_steps_wait_for_it)
+{
+	static const struct msg_look ask = { .id = 7 };
+
+	settle_two();
+	engine_look_begin(&e, &ask);
+	turn();
+	ck_assert_int_eq(e.reader, ENGINE_READER_LOOK);
+	network->suspect = true;	/* drift is told of in the middle */
+	for (unsigned i = 1; i < PARTS; i++) {
+		turn();
+		ck_assert_int_eq(e.reader, ENGINE_READER_LOOK);
+		ck_assert_int_eq(e.phase, ENGINE_IDLE);
+		ck_assert_uint_eq(e.tick_at_ms, tg_clock_ms());
+	}
+	run();
+	ck_assert_uint_eq(snapshot_peers(), 2);
+	ck_assert_uint_eq(begun, 2);
+}
+END_TEST
+
+START_TEST(a_snapshot_waits_for_what_is_being_read_for_a_step)
+{
+	static const struct msg_look ask = { .id = 7 };
+
+	settle_two();
+	network->suspect = true;
+	while (e.reader == ENGINE_READER_NONE)
+		turn();
+	engine_look_begin(&e, &ask);
+	turn();
+	ck_assert_int_eq(e.reader, ENGINE_READER_STEPS);
+	run();
+	ck_assert_uint_eq(snapshot_peers(), 2);
+	ck_assert_uint_eq(begun, 2);
+}
+END_TEST
+
+/* It is begun anew with the new document's peers. */
+START_TEST(a_document_that_comes_while_a_snapshot_is_read_stops_neither)
+{
+	static const struct msg_look ask = { .id = 7 };
+
+	settle_two();
+	engine_look_begin(&e, &ask);
+	for (int i = 0; i < _i; i++)
+		turn();
+	desire(DOCUMENT(PEER(PUBLIC_3)));
+	run();
+	ck_assert(has_peer(PUBLIC_3));
+	ck_assert_uint_ge(snapshot_peers(), 1);
+}
+END_TEST
+
+START_TEST(a_snapshot_that_is_not_wanted_any_more_leaves_nothing_under_way)
+{
+	static const struct msg_look ask = { .id = 7 };
+	static const struct msg_look next = { .id = 8 };
+
+	settle_two();
+	engine_look_begin(&e, &ask);
+	turn();
+	engine_look_begin(&e, &next);
+	ck_assert_int_eq(e.reader, ENGINE_READER_NONE);
+	run();
+	ck_assert_uint_eq(snapshot_peers(), 2);
+}
+END_TEST
+
+/* Its key moves to another network, so it is read before that one begins; in parts, but once. */
+START_TEST(a_last_reading_in_parts_is_taken_once)
+{
+	static const char moved[] = "{'51821':" NETWORK(PRIVATE_1, "") "}";
+	unsigned          turns = 0;
+
+	settle_two();
+	fake.state.peers[0].rx = fake.state.peers[1].rx = 500;
+	network->keyed = _i != 0;
+	desire(moved);
+	e.at = 1;
+	while (!engine_count_moved(&e, network, 0))
+		ck_assert_uint_lt(++turns, STEPS_MOST);
+	ck_assert_uint_eq(turns, _i != 0 ? PARTS : 2 * PARTS);
+	ck_assert(network->counted);
+	ck_assert_uint_eq(e.readings_count, 2);
+	ck_assert_uint_eq(e.readings[0].rx, 500);
+	ck_assert(engine_down_next(&e, 0));
+	ck_assert(!engine_down_next(&e, 0));
+	ck_assert_uint_eq(e.readings_count, 2);
+	ck_assert_int_eq(e.reader, ENGINE_READER_NONE);
+	engine_network_free(&e, 51821);
+}
+END_TEST
+
+START_TEST(what_is_removed_is_read_in_parts)
+{
+	unsigned turns = 0;
+
+	settle_two();
+	desire("{}");
+	e.phase = ENGINE_DOWN;
+	e.at = 1;
+	while (engine_down_next(&e, 0)) {
+		ck_assert_uint_lt(++turns, STEPS_MOST);
+		ck_assert(e.reader == ENGINE_READER_LAST || network->counted);
+	}
+	ck_assert_uint_eq(turns, PARTS + 1);
+	ck_assert_uint_eq(begun, 1);
+	ck_assert_uint_eq(e.readings_count, 2);
+}
+END_TEST
+
+void test_engine_read(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, begin, end);
+	tcase_add_test(tc, the_loop_has_its_turn_between_two_parts);
+	tcase_add_loop_test(tc, a_document_that_comes_while_it_is_read_is_obeyed, 0, 3 * PARTS);
+	tcase_add_loop_test(tc, nothing_is_under_way_when_control_is_gone, 0, 3 * PARTS);
+	tcase_add_test(tc, what_is_told_while_it_is_read_is_looked_at_again);
+	tcase_add_test(tc, a_snapshot_is_read_in_parts_and_steps_wait_for_it);
+	tcase_add_test(tc, a_snapshot_waits_for_what_is_being_read_for_a_step);
+	tcase_add_loop_test(tc, a_document_that_comes_while_a_snapshot_is_read_stops_neither, 0, 2 * PARTS);
+	tcase_add_test(tc, a_snapshot_that_is_not_wanted_any_more_leaves_nothing_under_way);
+	tcase_add_loop_test(tc, a_last_reading_in_parts_is_taken_once, 0, 2);
+	tcase_add_test(tc, what_is_removed_is_read_in_parts);
+}
