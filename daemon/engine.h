@@ -166,6 +166,9 @@ void engine_broker_refused(struct engine *e, uint64_t cookie);
  * at a time as it takes.  Called again when it has answered.  One that is to be removed may go before
  * anybody would tell it to forget that one. */
 void engine_broker_greet(struct engine *e);
+/* From `at` on, what became of each namespace, as much as the broker takes at a time.  false: the rest waits for
+ * its answers. */
+bool engine_broker_tell(struct engine *e);
 
 /* engine_read.c: goes on with the reading of a network that is under way for `who`, or begins one.  When it is
  * DONE its state is in e->reading until engine_read_end(), which is to be called unless it is MORE; that also

@@ -163,3 +163,40 @@ void engine_broker_greet(struct engine *e)
 	}
 	e->greet_at = ENGINE_PORTS;
 }
+
+/* All that is to be there has been added by now. */
+static void clear_broker(struct engine *e)
+{
+	static const struct msg_netns all_else = { .netns_cookie = 0 };
+
+	if (e->broker == NULL || e->broker_cleared)
+		return;
+	if (channel_send(e->broker, MSG_NETNS_REMOVE, &all_else, NULL, 0) == 0)
+		e->broker_waits++;
+	e->broker_cleared = true;
+}
+
+bool engine_broker_tell(struct engine *e)
+{
+	for (struct engine_network *n = engine_next(e, e->at); n != NULL && e->broker != NULL;
+	     n = engine_after(n)) {
+		uint64_t         now = n->want != NULL ? n->tenant.cookie : 0;
+		struct msg_netns add = { .netns_cookie = now };
+		struct msg_netns gone = { .netns_cookie = n->broker_cookie };
+
+		if (e->broker_waits >= ENGINE_BROKER_MOST)
+			return false;
+		e->at = n->tenant.port + 1U;
+		if (now == n->broker_cookie)
+			continue;
+		if (gone.netns_cookie != 0 &&
+		    channel_send(e->broker, MSG_NETNS_REMOVE, &gone, NULL, 0) == 0)
+			e->broker_waits++;
+		if (now != 0 && channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
+			e->broker_waits++;
+		n->broker_cookie = now;
+		e->announce = e->news = true;
+	}
+	clear_broker(e);
+	return true;
+}

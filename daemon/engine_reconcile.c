@@ -2,14 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/channel.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/model.h"
 #include "daemon/engine.h"
 #include "netns/state.h"
-#include "netns/wireguard.h"
 
 /* One path for boot, apply, repair and retry: look at the suspects, tell control what will stop counting,
  * work, tell the broker, tell control, remove. */
@@ -361,44 +359,6 @@ static struct engine_network *next_dirty(struct engine *e, uint64_t now, uint64_
 	return n;
 }
 
-/* All that is to be there has been added by now. */
-static void clear_broker(struct engine *e)
-{
-	static const struct msg_netns all_else = { .netns_cookie = 0 };
-
-	if (e->broker == NULL || e->broker_cleared)
-		return;
-	if (channel_send(e->broker, MSG_NETNS_REMOVE, &all_else, NULL, 0) == 0)
-		e->broker_waits++;
-	e->broker_cleared = true;
-}
-
-/* As much as the broker takes at a time.  false: the rest waits for its answers. */
-static bool tell_some(struct engine *e)
-{
-	for (struct engine_network *n = engine_next(e, e->at); n != NULL && e->broker != NULL;
-	     n = engine_after(n)) {
-		uint64_t         now = n->want != NULL ? n->tenant.cookie : 0;
-		struct msg_netns add = { .netns_cookie = now };
-		struct msg_netns gone = { .netns_cookie = n->broker_cookie };
-
-		if (e->broker_waits >= ENGINE_BROKER_MOST)
-			return false;
-		e->at = n->tenant.port + 1U;
-		if (now == n->broker_cookie)
-			continue;
-		if (gone.netns_cookie != 0 &&
-		    channel_send(e->broker, MSG_NETNS_REMOVE, &gone, NULL, 0) == 0)
-			e->broker_waits++;
-		if (now != 0 && channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
-			e->broker_waits++;
-		n->broker_cookie = now;
-		e->announce = e->news = true;
-	}
-	clear_broker(e);
-	return true;
-}
-
 static void work_some(struct engine *e, uint64_t until_ms)
 {
 	while (tg_clock_ms() < until_ms) {
@@ -439,7 +399,7 @@ static void finish(struct engine *e)
 
 static void after_broker(struct engine *e)
 {
-	if ((!tell_some(e) || e->broker_waits > 0) && e->broker != NULL)
+	if ((!engine_broker_tell(e) || e->broker_waits > 0) && e->broker != NULL)
 		return;	/* goes on with MSG_NETNS_DONE, or a new broker */
 	e->broker_waits = 0;
 	if (!engine_has_removals(e)) {
