@@ -95,17 +95,18 @@ void engine_ledger_last(struct engine *e, const struct engine_network *n, const 
  * of one must not come before the last reading of the other. */
 static int pack(const struct engine *e)
 {
-	TG_AUTO_FREE struct tg_part *parts = calloc(e->readings_count, sizeof *parts);
-	struct tg_error              err = { .text = "out of memory for readings" };
-	size_t                       at = 0;
-	int                          fd = -1;
+	TG_AUTO_FREE struct msg_reading *sorted = calloc(e->readings_count, sizeof *sorted);
+	struct tg_part                   part = { sorted, e->readings_count * sizeof *sorted };
+	struct tg_error                  err = { .text = "out of memory for readings" };
+	size_t                           at = 0;
+	int                              fd = -1;
 
-	for (unsigned kind = MSG_READING_COUNT; parts != NULL && kind <= MSG_READING_BASELINE; kind++)
+	for (unsigned kind = MSG_READING_COUNT; sorted != NULL && kind <= MSG_READING_BASELINE; kind++)
 		for (size_t i = 0; i < e->readings_count; i++)
 			if (e->readings[i].kind == kind)
-				parts[at++] = (struct tg_part){ &e->readings[i], sizeof e->readings[i] };
-	if (parts != NULL)
-		fd = tg_memfd_make("readings", parts, at, &err);
+				sorted[at++] = e->readings[i];
+	if (sorted != NULL)
+		fd = tg_memfd_make("readings", &part, 1, &err);
 	if (fd == -1)
 		tg_die("%s", err.text);
 	return fd;
