@@ -112,6 +112,14 @@ static bool has_cidr(const struct tg_cidr *list, size_t count, const struct tg_c
 	return count > 0 && bsearch(cidr, list, count, sizeof *list, cidr_compare) != NULL;
 }
 
+/* The same from *at on, for walks along two sorted lists. */
+static bool next_cidr(const struct tg_cidr *list, size_t count, size_t *at, const struct tg_cidr *cidr)
+{
+	while (*at < count && cidr_compare(&list[*at], cidr) < 0)
+		++*at;
+	return *at < count && cidr_compare(&list[*at], cidr) == 0;
+}
+
 /* WireGuard gives a private key back clamped (RFC 7748 §5), a document may have it as it was drawn. */
 static bool same_private_key(const struct tg_key *want, const struct tg_key *have)
 {
@@ -221,14 +229,30 @@ static void drop_range(struct differ *d, struct step **step, const struct tg_cid
 	(*step)->ranges_count++;
 }
 
+/* The peer of a sorted list that has this key, if any, from *at on: for walks that go with the order. */
+static const struct model_peer *next_wanted(const struct differ *d, uint32_t *at, const struct tg_key *key)
+{
+	const struct model_peer *want = d->model->peers + d->want->peers_first;
+
+	while (*at < d->want->peers_count) {
+		int order = memcmp(&want[*at].public_key, key, sizeof *key);
+
+		if (order >= 0)
+			return order == 0 ? &want[*at] : NULL;
+		++*at;
+	}
+	return NULL;
+}
+
 /* Whether a peer that stays is to lose a range, to another peer or for good. */
 static bool loses_ranges(const struct differ *d)
 {
 	const struct state *have = d->have;
+	uint32_t            at = 0;
 
 	for (size_t i = 0; i < have->peers_count; i++) {
 		const struct state_peer *peer = &have->peers[i];
-		const struct model_peer *want = model_find_peer(d->model, d->want, &peer->public_key);
+		const struct model_peer *want = next_wanted(d, &at, &peer->public_key);
 
 		for (uint32_t r = 0; want != NULL && r < peer->ranges_count; r++)
 			if (!has_cidr(d->model->cidrs + want->ranges_first, want->ranges_count,
@@ -245,6 +269,7 @@ static void diff_surplus_ranges(struct differ *d)
 	const struct state *have = d->have;
 	size_t              count = 0;
 	struct step        *step = NULL;
+	uint32_t            at = 0;
 
 	for (uint32_t i = 0; i < d->want->peers_count; i++)
 		count += d->model->peers[d->want->peers_first + i].ranges_count;
@@ -269,7 +294,7 @@ static void diff_surplus_ranges(struct differ *d)
 	for (size_t i = 0; i < have->peers_count; i++) {
 		const struct state_peer *peer = &have->peers[i];
 
-		if (model_find_peer(d->model, d->want, &peer->public_key) == NULL)
+		if (next_wanted(d, &at, &peer->public_key) == NULL)
 			continue;	/* it goes, and its ranges with it */
 		for (uint32_t r = 0; r < peer->ranges_count; r++)
 			if (!has_cidr(wanted, count, &have->ranges[peer->ranges_first + r]))
@@ -280,9 +305,10 @@ static void diff_surplus_ranges(struct differ *d)
 static void diff_surplus_peers(struct differ *d)
 {
 	const struct state *have = d->have;
+	uint32_t            at = 0;
 
 	for (size_t i = 0; i < have->peers_count; i++)
-		if (model_find_peer(d->model, d->want, &have->peers[i].public_key) == NULL)
+		if (next_wanted(d, &at, &have->peers[i].public_key) == NULL)
 			add_step(d, STEP_PEER_REMOVE)->key = have->peers[i].public_key;
 }
 
@@ -368,12 +394,15 @@ static void diff_routes(struct differ *d)
 	}
 
 	size_t count = wanted_routes(d, want);
+	size_t at = 0;
+
 	/* Routes go down with their link, so those of a link that is down are all missing. */
 	for (size_t i = 0; i < have->routes_count; i++)
-		if (!has_cidr(want, count, &have->routes[i]))
+		if (!next_cidr(want, count, &at, &have->routes[i]))
 			add_step(d, STEP_ROUTE_REMOVE)->cidr = have->routes[i];
+	at = 0;
 	for (size_t i = 0; i < count; i++)
-		if (!has_cidr(have->routes, have->routes_count, &want[i]) &&
+		if (!next_cidr(have->routes, have->routes_count, &at, &want[i]) &&
 		    !has_cidr(have->foreign, have->foreign_count, &want[i]))
 			add_step(d, STEP_ROUTE_ADD)->cidr = want[i];
 }
