@@ -9,7 +9,6 @@
 #include "base/model.h"
 #include "daemon/engine.h"
 #include "netns/state.h"
-#include "netns/wireguard.h"
 
 /* What control hears: snapshots of counters, made some networks at a time, and announcements of what is
  * up, which come from memory alone. */
