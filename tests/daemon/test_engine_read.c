@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -343,11 +344,18 @@ START_TEST(a_last_reading_in_parts_is_taken_once)
 }
 END_TEST
 
+/* Its link goes down before, and once: nothing is sent while it is being read. */
 START_TEST(what_is_removed_is_read_in_parts)
 {
-	unsigned turns = 0;
+	static const struct timeval soon = { .tv_usec = 1000 };
+	char                        asked[NETLINK_SMALL];
+	unsigned                    turns = 0;
+	int                         ends[2];
 
 	settle_two();
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_int_eq(setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon), 0);
+	network->tenant.route = ends[0];
 	desire("{}");
 	e.phase = ENGINE_DOWN;
 	e.at = 1;
@@ -358,6 +366,9 @@ START_TEST(what_is_removed_is_read_in_parts)
 	ck_assert_uint_eq(turns, PARTS + 1);
 	ck_assert_uint_eq(begun, 1);
 	ck_assert_uint_eq(e.readings_count, 2);
+	ck_assert_int_gt(recv(ends[1], asked, sizeof asked, MSG_DONTWAIT), 0);
+	ck_assert_int_eq(recv(ends[1], asked, sizeof asked, MSG_DONTWAIT), -1);
+	close(ends[1]);
 }
 END_TEST
 
