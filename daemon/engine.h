@@ -166,13 +166,13 @@ void engine_broker_refused(struct engine *e, uint64_t cookie);
  * at a time as it takes.  Called again when it has answered.  One that is to be removed may go before
  * anybody would tell it to forget that one. */
 void engine_broker_greet(struct engine *e);
-/* From `at` on, what became of each namespace, as much as the broker takes at a time.  false: the rest waits for
- * its answers. */
+/* From `at` on, what became of each namespace, as much as the broker takes at a time.  false: the rest waits
+ * for its answers. */
 bool engine_broker_tell(struct engine *e);
 
-/* engine_read.c: goes on with the reading of a network that is under way for `who`, or begins one.  When it is
- * DONE its state is in e->reading until engine_read_end(), which is to be called unless it is MORE; that also
- * gives up one that is under way. */
+/* engine_read.c: goes on with the reading of a network that is under way for `who`, or begins one.  When it
+ * is DONE its state is in e->reading until engine_read_end(), which is to be called unless it is MORE; that
+ * also gives up one that is under way. */
 enum reading_result engine_read(struct engine *e, struct engine_network *n, enum engine_reader who,
                                 uint64_t until_ms, struct tg_error *err);
 bool engine_reads(const struct engine *e, const struct engine_network *n, enum engine_reader who);

@@ -2,8 +2,8 @@
 
 #include "daemon/engine.h"
 
-/* The reading that is under way.  It is one at a time, and it keeps whoever else would use the network's sockets
- * off them: steps wait while a snapshot's network is read, snapshots while one is read for steps. */
+/* The reading that is under way.  It is one at a time, and it keeps whoever else would use the network's
+ * sockets off them: steps wait while a snapshot's network is read, snapshots while one is read for steps. */
 
 bool engine_reads(const struct engine *e, const struct engine_network *n, enum engine_reader who)
 {

@@ -23,7 +23,7 @@ void reading_end(struct reading *reading)
 {
 	struct tg_error err;
 
-	/* A dump that nobody reads would stand in the way of the next one, and of whoever deletes the link. */
+	/* A dump that nobody reads stands in the way of the next one, and of whoever deletes the link. */
 	if (reading->asked && netns_reopen(reading->host, reading->tenant, &err) != 0)
 		tg_die("%s", err.text);
 	reading->asked = false;

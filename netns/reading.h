@@ -1,6 +1,6 @@
-/* One network's state while it is being read.  Of very many peers that takes longer than the loop may wait, so
- * it goes in parts; meanwhile a dump may be under way on a socket of the tenant's: nothing else may be sent
- * there until the reading has come to its end, or was given up. */
+/* One network's state while it is being read.  Of very many peers that takes longer than the loop may wait,
+ * so it goes in parts; meanwhile a dump may be under way on a socket of the tenant's: nothing else may be
+ * sent there until the reading has come to its end, or was given up. */
 #ifndef TOLLGATE_NETNS_READING_H
 #define TOLLGATE_NETNS_READING_H
 
@@ -19,7 +19,7 @@ struct wireguard;
 enum reading_result {
 	READING_DONE,
 	READING_MORE,	/* the time is up: call again */
-	READING_WAIT,	/* wireguard-go does not answer yet: give this up, and begin anew in some milliseconds */
+	READING_WAIT,	/* wireguard-go does not answer yet: begin anew in some milliseconds */
 	READING_FAILED,
 };
 

@@ -124,8 +124,8 @@ END_TEST
 
 #define PARTS 3
 
-/* A kernel that is the other end of a socket: it answers what was asked with so many links in as many messages,
- * `number` added to their sequence number, and the end when that is to come. */
+/* A kernel that is the other end of a socket: it answers what was asked with so many links in as many
+ * messages, `number` added to their sequence number, and the end when that is to come. */
 static void answer(int kernel, unsigned links, uint16_t flags, uint32_t number, bool ends)
 {
 	struct nlmsghdr asked;
@@ -147,6 +147,7 @@ static void answer(int kernel, unsigned links, uint16_t flags, uint32_t number, 
 
 START_TEST(a_long_dump_is_read_in_parts)
 {
+	struct nl_msg          *dump = links(RTM_GETLINK, NLM_F_DUMP, 0);
 	struct netlink_exchange ex;
 	struct tg_error         err;
 	unsigned                seen = 0;
@@ -155,7 +156,7 @@ START_TEST(a_long_dump_is_read_in_parts)
 
 	tg_clock_fake(1000, 0);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-	ck_assert_int_eq(netlink_begin(&ex, ends[0], links(RTM_GETLINK, NLM_F_DUMP, 0), count, &seen, &err), 0);
+	ck_assert_int_eq(netlink_begin(&ex, ends[0], dump, count, &seen, &err), 0);
 	answer(ends[1], links_count, 0, 0, true);
 	/* The time is over: some messages come all the same. */
 	for (unsigned i = 1; i <= PARTS; i++) {
@@ -174,6 +175,7 @@ END_TEST
 /* It is read to its end, wherever it was cut, and then is of no use. */
 START_TEST(that_a_dump_was_interrupted_is_told_at_its_end)
 {
+	struct nl_msg          *dump = links(RTM_GETLINK, NLM_F_DUMP, 0);
 	struct netlink_exchange ex;
 	struct tg_error         err;
 	unsigned                seen = 0;
@@ -181,7 +183,7 @@ START_TEST(that_a_dump_was_interrupted_is_told_at_its_end)
 
 	tg_clock_fake(1000, 0);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-	ck_assert_int_eq(netlink_begin(&ex, ends[0], links(RTM_GETLINK, NLM_F_DUMP, 0), count, &seen, &err), 0);
+	ck_assert_int_eq(netlink_begin(&ex, ends[0], dump, count, &seen, &err), 0);
 	answer(ends[1], NETLINK_READS, NLM_F_DUMP_INTR, 0, false);
 	answer(ends[1], 1, 0, 0, true);
 	ck_assert_int_eq(netlink_go_on(&ex, ends[0], 1000, &err), 0);
@@ -196,13 +198,14 @@ END_TEST
 
 START_TEST(what_answers_an_earlier_question_is_skipped)
 {
+	struct nl_msg          *dump = links(RTM_GETLINK, NLM_F_DUMP, 0);
 	struct netlink_exchange ex;
 	struct tg_error         err;
 	unsigned                seen = 0;
 	int                     ends[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-	ck_assert_int_eq(netlink_begin(&ex, ends[0], links(RTM_GETLINK, NLM_F_DUMP, 0), count, &seen, &err), 0);
+	ck_assert_int_eq(netlink_begin(&ex, ends[0], dump, count, &seen, &err), 0);
 	answer(ends[1], 5, 0, UINT32_MAX, true);
 	answer(ends[1], 2, 0, 0, true);
 	ck_assert_int_eq(netlink_go_on(&ex, ends[0], UINT64_MAX, &err), 0);

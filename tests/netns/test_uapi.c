@@ -267,8 +267,8 @@ static char *many_peers(void)
 	ck_assert_ptr_nonnull(text);
 	at = (size_t)sprintf(text, "private_key=" HEX_A "\nlisten_port=7\n");
 	for (unsigned i = 0; i < PEERS; i++)
-		at += (size_t)sprintf(text + at, "public_key=%08x%s\nrx_bytes=%u\nallowed_ip=10.0.%u.%u/32\n", i,
-		                      &HEX_B[8], i, i / 250, i % 250);
+		at += (size_t)sprintf(text + at, "public_key=%08x%s\nrx_bytes=%u\nallowed_ip=10.0.%u.%u/32\n",
+		                      i, &HEX_B[8], i, i / 250, i % 250);
 	sprintf(text + at, "errno=0\n\n");
 	return text;
 }
