@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -32,6 +33,10 @@ struct jobs {
 	bool            ending;
 	int             told_fd;	/* eventfd: something is in `finished` */
 	struct event   *told;
+	jobs_rest_fn   *rest;
+	unsigned        rest_ms;
+	bool            worked;		/* the thread's own: since it rested */
+	struct timespec rest_at;	/* likewise: not before, if it worked */
 };
 
 static void list_init(struct list *list)
@@ -59,6 +64,35 @@ static struct job *list_take(struct list *list)
 	return job;
 }
 
+static void rest_later(struct jobs *jobs)
+{
+	if (jobs->worked)
+		return;
+	jobs->worked = true;
+	clock_gettime(CLOCK_MONOTONIC, &jobs->rest_at);
+	jobs->rest_at.tv_sec += jobs->rest_ms / 1000;
+	jobs->rest_at.tv_nsec += jobs->rest_ms % 1000 * 1000000L;
+	if (jobs->rest_at.tv_nsec >= 1000000000L) {
+		jobs->rest_at.tv_nsec -= 1000000000L;
+		jobs->rest_at.tv_sec++;
+	}
+}
+
+/* With the lock, which it gives up meanwhile. */
+static void wait_or_rest(struct jobs *jobs)
+{
+	if (!jobs->worked) {
+		pthread_cond_wait(&jobs->wanted, &jobs->lock);
+		return;
+	}
+	if (pthread_cond_clockwait(&jobs->wanted, &jobs->lock, CLOCK_MONOTONIC, &jobs->rest_at) != ETIMEDOUT)
+		return;
+	jobs->worked = false;
+	pthread_mutex_unlock(&jobs->lock);
+	jobs->rest();
+	pthread_mutex_lock(&jobs->lock);
+}
+
 static void *thread_main(void *arg)
 {
 	struct jobs *jobs = arg;
@@ -70,11 +104,12 @@ static void *thread_main(void *arg)
 		if (job == NULL && jobs->ending)
 			break;
 		if (job == NULL) {
-			pthread_cond_wait(&jobs->wanted, &jobs->lock);
+			wait_or_rest(jobs);
 			continue;
 		}
 		pthread_mutex_unlock(&jobs->lock);
 		job->run(job->arg);
+		rest_later(jobs);
 		pthread_mutex_lock(&jobs->lock);
 		list_put(&jobs->finished, job);
 
@@ -118,7 +153,7 @@ static void on_told(evutil_socket_t fd, short what, void *arg)
 	jobs_tell(arg);
 }
 
-struct jobs *jobs_new(struct event_base *base, struct tg_error *err)
+struct jobs *jobs_new(struct event_base *base, unsigned rest_ms, jobs_rest_fn *rest, struct tg_error *err)
 {
 	struct jobs *jobs = calloc(1, sizeof *jobs);
 	sigset_t     all, kept;
@@ -128,6 +163,8 @@ struct jobs *jobs_new(struct event_base *base, struct tg_error *err)
 		tg_fail_memory(err);
 		return NULL;
 	}
+	jobs->rest_ms = rest_ms;
+	jobs->rest = rest;
 	list_init(&jobs->waiting);
 	list_init(&jobs->finished);
 	pthread_mutex_init(&jobs->lock, NULL);

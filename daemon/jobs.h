@@ -12,9 +12,11 @@ struct tg_error;
 #define JOBS_MOST 1024	/* that wait, are being done or are done but not yet told */
 
 typedef void jobs_fn(void *arg);
+typedef void jobs_rest_fn(void);
 
-/* NULL with `err` set. */
-struct jobs *jobs_new(struct event_base *base, struct tg_error *err);
+/* `rest` is called in the thread, `rest_ms` after a job or later, once no job waits; then not again before
+ * there was another.  NULL with `err` set. */
+struct jobs *jobs_new(struct event_base *base, unsigned rest_ms, jobs_rest_fn *rest, struct tg_error *err);
 /* Waits until all jobs were run and tells of them (done() is called), then ends the thread. */
 void jobs_free(struct jobs *jobs);
 /* `run` is called in the thread, then `done` from the loop.  What `arg` points at is the job's between

@@ -2,6 +2,7 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -12,16 +13,20 @@
 #include "base/log.h"
 #include "daemon/sandbox.h"
 
+#define OWN_MAP_BYTES (1 << 20)	/* a block of so many is the kernel's again as soon as it is freed */
+
 typedef int role_fn(struct role *role);
 
 static const struct {
 	enum msg_role role;
+	int           kept_bytes;	/* of what is freed, at the heap's end; 0: as the allocator does */
 	role_fn      *run;
 } roles[] = {
-	{ MSG_ROLE_ENGINE, role_engine },
-	{ MSG_ROLE_BROKER, role_broker },
-	{ MSG_ROLE_CONTROL, role_control },
-	{ MSG_ROLE_WORKER, role_worker },
+	{ MSG_ROLE_ENGINE, 256 << 10, role_engine },
+	{ MSG_ROLE_BROKER, 0, role_broker },
+	/* One apply to some hundred networks takes less; what is not taken again goes back in its thread. */
+	{ MSG_ROLE_CONTROL, 4 << 20, role_control },
+	{ MSG_ROLE_WORKER, 0, role_worker },
 };
 
 /* libevent would write lines of its own form. */
@@ -33,6 +38,17 @@ static void on_libevent_log(int severity, const char *text)
 	       : severity == EVENT_LOG_WARN ? TG_LOG_WARN
 					    : TG_LOG_DEBUG,
 	       "libevent has something to say", "reason=%s", tg_quote(quoted, sizeof quoted, text));
+}
+
+/* Left to itself the allocator keeps twice the largest block that was ever freed, up to 64 MB, and that for
+ * each thread: after one large document it would be so for ever. */
+static void keep_little(int kept_bytes)
+{
+	if (kept_bytes == 0)
+		return;
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, OWN_MAP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, kept_bytes);
 }
 
 static int run(enum msg_role self, role_fn *body)
@@ -75,8 +91,10 @@ static int run(enum msg_role self, role_fn *body)
 int role_main(const char *name)
 {
 	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
-		if (strcmp(name, msg_role_name(roles[i].role)) == 0)
+		if (strcmp(name, msg_role_name(roles[i].role)) == 0) {
+			keep_little(roles[i].kept_bytes);
 			return run(roles[i].role, roles[i].run);
+		}
 	tg_log(TG_LOG_ERROR, "--role is for the daemon itself", NULL);
 	return 2;
 }

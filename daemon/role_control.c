@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -23,6 +24,7 @@
 #include "daemon/jobs.h"
 
 #define PEM_BYTES_MOST	(1U << 20)	/* and of a token file */
+#define GIVE_BACK_MS	10000
 
 static void control_quit(struct control *control)
 {
@@ -408,6 +410,12 @@ static void control_lock(void)
 			tg_die("cannot lock control.lock");
 }
 
+/* What an apply or an answer took and freed, and the next will not want soon. */
+static void control_give_back(void)
+{
+	malloc_trim(0);
+}
+
 static void control_open(struct control *control)
 {
 	const struct msg_start    *start = &control->role->start;
@@ -422,7 +430,7 @@ static void control_open(struct control *control)
 		tg_log(TG_LOG_ERROR, "cannot open the traffic database", "reason=\"%s\"", err.text);
 		exit(ROLE_REFUSED);
 	}
-	control->jobs = jobs_new(control->base, &err);
+	control->jobs = jobs_new(control->base, GIVE_BACK_MS, control_give_back, &err);
 	if (control->jobs == NULL)
 		tg_die("%s", err.text);
 	control->http = api_new(control->base, &http);

@@ -3,11 +3,14 @@
 import base64
 import copy
 import json
+import pathlib
+import re
 import urllib.parse
 
 import pytest
 
 from rig.lab import Key
+from rig.wait import until
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 PEER = base64.b64encode(bytes(range(1, 33))).decode()
@@ -290,3 +293,26 @@ def test_a_single_peer_can_be_read_put_and_deleted(daemon):
     assert daemon.api.request("DELETE", f"/networks/51820/peers/{quoted}").status == 200
     assert daemon.api.request("DELETE", f"/networks/51820/peers/{quoted}").status == 404
     assert set(daemon.api.config()["51820"]["peers"]) == {PEER}
+
+
+def own_kb(pid):
+    """Memory that is the process's alone, no files."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss_Anon:\s+(\d+) kB", text, re.MULTILINE)[1])
+
+
+def test_what_a_large_document_took_is_given_back(daemon):
+    """A dry run takes ten times the text, and nothing of it is needed afterwards."""
+    daemon.start()
+    control = daemon.role("control")
+    peers = {base64.b64encode(i.to_bytes(32, "big")).decode():
+             {"allowed_ips": [f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}/32"]} for i in range(1, 20001)}
+    large = json.dumps({"51820": {**GOOD["51820"], "address": ["10.0.0.1/8"], "peers": peers, "proxy": {}}})
+    little = daemon.api.apply("{}", "?dry_run=true")
+    assert little.status == 200, little
+    empty_kb = own_kb(control)
+    for _ in range(3):
+        answer = daemon.api.apply(large, "?dry_run=true")
+        assert answer.status == 200, answer
+    assert own_kb(control) > empty_kb
+    until(lambda: own_kb(control) < empty_kb + 1024, "what was taken is given back", 30)
