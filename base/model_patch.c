@@ -172,6 +172,9 @@ static cJSON *merge(struct model_build *b, cJSON *target, cJSON *patch)
 		next = member->next;
 		cJSON_DetachItemViaPointer(patch, member);
 		HASH_FIND(hh, set, member->string, strlen(member->string), old);
+		/* Its name, the key in the set, may go with it. */
+		if (old != NULL)
+			HASH_DELETE(hh, set, old);
 		merge_member(b, target, old != NULL ? old->node : NULL, member);
 	}
 	HASH_CLEAR(hh, set);
