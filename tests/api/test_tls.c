@@ -196,6 +196,7 @@ END_TEST
 /* Without close_notify it looks cut off by somebody on the way (RFC 8446 §6.1). */
 START_TEST(only_what_is_whole_ends_with_close_notify)
 {
+	server.api->limits.head_ms = 500;
 	ck_assert_int_eq(use(&server_id, &server_id, NULL), 0);
 	ask("GET /api/v1/config HTTP/1.1\r\nConnection: close\r\n" API_SERVER_ADMIN "\r\n", NULL,
 	    TLS1_3_VERSION);
