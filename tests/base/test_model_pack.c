@@ -215,9 +215,18 @@ START_TEST(a_model_out_of_order_is_refused)
 	memcpy(head, data, sizeof head);
 	m.networks = (struct model_network *)(data + sizeof head);
 	m.cidrs = (struct tg_cidr *)(m.networks + head[1]);
-	m.peers = (struct model_peer *)(m.cidrs + head[2]);
-	ck_assert_ptr_eq(m.peers + head[3], data + bytes);
+
+	/* Where they stand they are not aligned. */
+	char  *peers_at = (char *)(m.cidrs + head[2]);
+	size_t peers_bytes = head[3] * sizeof *m.peers;
+
+	ck_assert_ptr_eq(peers_at + peers_bytes, data + bytes);
+	m.peers = malloc(peers_bytes);
+	ck_assert_ptr_nonnull(m.peers);
+	memcpy(m.peers, peers_at, peers_bytes);
 	spoils[_i](&m);
+	memcpy(peers_at, m.peers, peers_bytes);
+	free(m.peers);
 	ck_assert_ptr_null(unpack(data, bytes, &err));
 	ck_assert_int_eq(err.code, TG_CODE_PROTOCOL);
 	ck_assert_str_eq(err.text, "a packed model is not in order");
