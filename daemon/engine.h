@@ -46,6 +46,7 @@ struct engine_model {
 
 struct engine_network {
 	struct engine       *engine;	/* borrowed */
+	struct engine_network *before, *after;	/* in the order of their ports; NULL: none */
 	struct tenant        tenant;
 	struct engine_model *desired;	/* the document that wants it; NULL: it is to be removed */
 	const struct model_network *want;	/* in `desired`, NULL as that is */
@@ -121,6 +122,7 @@ struct engine {
 	uint64_t                generation;	/* of the newest MSG_DESIRED; 0: none, nothing is touched */
 	struct engine_network **networks;	/* by port */
 	uint64_t                present[ENGINE_PORTS / 64];	/* a bit for each port that has one */
+	struct engine_network  *last;	/* the one with the highest port; NULL: there is none */
 	struct reading          reading;	/* under way, for `reader`: one at a time */
 	enum engine_reader      reader;
 	enum engine_phase       phase;
@@ -150,9 +152,8 @@ void engine_schedule(struct engine *e, uint64_t in_ms);
 struct engine_model *engine_model_hold(struct engine_model *held);
 void engine_model_drop(struct engine_model **at);
 
-/* engine_networks.c: the first from this port on, and the one behind another; NULL when there is none. */
+/* engine_networks.c: the first from this port on; NULL when there is none. */
 struct engine_network *engine_next(const struct engine *e, uint32_t port);
-struct engine_network *engine_after(const struct engine_network *n);
 struct engine_network *engine_network_get(struct engine *e, uint16_t port);
 void engine_network_free(struct engine *e, uint16_t port);
 void engine_suspect_all(struct engine *e);

@@ -158,7 +158,7 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 	/* What is being read for a step goes on at once, and then it is our turn. */
 	if (e->reader != ENGINE_READER_NONE && e->reader != ENGINE_READER_LOOK)
 		return;
-	for (struct engine_network *n = engine_next(e, looking->at); n != NULL; n = engine_after(n)) {
+	for (struct engine_network *n = engine_next(e, looking->at); n != NULL; n = n->after) {
 		bool through = true;
 
 		looking->at = n->tenant.port;
@@ -190,7 +190,7 @@ void engine_announce(struct engine *e, bool complete)
 
 	if (e->control == NULL)
 		return;
-	for (const struct engine_network *n = engine_next(e, 1); e->news && n != NULL; n = engine_after(n))
+	for (const struct engine_network *n = engine_next(e, 1); e->news && n != NULL; n = n->after)
 		if (n->want != NULL)
 			add_network(e, &list, n);
 	if (e->news)

@@ -9,8 +9,8 @@
 #include "base/model.h"
 #include "daemon/engine.h"
 
-/* The networks by port: an array to find one, a bit for each to walk from one to the next without
- * touching the ports between. */
+/* The networks by port: an array to find one, a bit for each to find the next from a port on without
+ * touching the ports between, and a list to walk along. */
 
 #define WORD_BITS 64
 
@@ -25,9 +25,26 @@ struct engine_network *engine_next(const struct engine *e, uint32_t port)
 	return NULL;
 }
 
-struct engine_network *engine_after(const struct engine_network *n)
+static void list_add(struct engine *e, struct engine_network *n, struct engine_network *after)
 {
-	return engine_next(n->engine, n->tenant.port + 1U);
+	n->after = after;
+	n->before = after != NULL ? after->before : e->last;
+	if (n->before != NULL)
+		n->before->after = n;
+	if (after != NULL)
+		after->before = n;
+	else
+		e->last = n;
+}
+
+static void list_remove(struct engine *e, struct engine_network *n)
+{
+	if (n->before != NULL)
+		n->before->after = n->after;
+	if (n->after != NULL)
+		n->after->before = n->before;
+	else
+		e->last = n->before;
 }
 
 struct engine_network *engine_network_get(struct engine *e, uint16_t port)
@@ -42,6 +59,7 @@ struct engine_network *engine_network_get(struct engine *e, uint16_t port)
 	tenant_init(&n->tenant, port);
 	n->engine = e;
 	n->watched = -1;
+	list_add(e, n, engine_next(e, port));
 	e->networks[port] = n;
 	e->present[port / WORD_BITS] |= UINT64_C(1) << port % WORD_BITS;
 	return n;
@@ -53,6 +71,7 @@ void engine_network_free(struct engine *e, uint16_t port)
 
 	e->networks[port] = NULL;
 	e->present[port / WORD_BITS] &= ~(UINT64_C(1) << port % WORD_BITS);
+	list_remove(e, n);
 	if (n->exited != NULL)
 		event_free(n->exited);
 	tg_close_at(&n->watched);
@@ -64,7 +83,7 @@ void engine_network_free(struct engine *e, uint16_t port)
 
 void engine_suspect_all(struct engine *e)
 {
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n))
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = n->after)
 		n->suspect = true;
 }
 
@@ -129,12 +148,12 @@ bool engine_enlist(struct engine *e, struct engine_model *held, bool whole)
 	/* While somebody watches, a name that nobody told of is not there. */
 	if (whole || e->unlisted || e->names == NULL)
 		list_names(e);
-	for (struct engine_network *n = engine_next(e, 1); whole && n != NULL; n = engine_after(n))
+	for (struct engine_network *n = engine_next(e, 1); whole && n != NULL; n = n->after)
 		want(n, held, NULL);
 	for (size_t i = 0; i < model->networks_count; i++)
 		want(engine_network_get(e, model->networks[i].port), held, &model->networks[i]);
 	engine_model_drop(&held);
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = n->after) {
 		enlist_one(n);
 		changed |= n->changed;
 	}
@@ -143,14 +162,14 @@ bool engine_enlist(struct engine *e, struct engine_model *held, bool whole)
 
 void engine_broker_refused(struct engine *e, uint64_t cookie)
 {
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n))
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = n->after)
 		if (n->broker_cookie == cookie)
 			n->broker_cookie = 0;
 }
 
 void engine_broker_greet(struct engine *e)
 {
-	for (struct engine_network *n = engine_next(e, e->greet_at); n != NULL; n = engine_after(n)) {
+	for (struct engine_network *n = engine_next(e, e->greet_at); n != NULL; n = n->after) {
 		struct msg_netns add = { .netns_cookie = n->want != NULL ? n->tenant.cookie : 0 };
 
 		if (e->broker_waits >= ENGINE_BROKER_MOST)
@@ -179,7 +198,7 @@ static void clear_broker(struct engine *e)
 bool engine_broker_tell(struct engine *e)
 {
 	for (struct engine_network *n = engine_next(e, e->at); n != NULL && e->broker != NULL;
-	     n = engine_after(n)) {
+	     n = n->after) {
 		uint64_t         now = n->want != NULL ? n->tenant.cookie : 0;
 		struct msg_netns add = { .netns_cookie = now };
 		struct msg_netns gone = { .netns_cookie = n->broker_cookie };

@@ -231,7 +231,7 @@ static void look_some(struct engine *e, uint64_t until_ms)
 {
 	uint64_t now = tg_clock_ms();
 
-	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = engine_after(n)) {
+	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = n->after) {
 		enum planned planned = PLANNED_NOTHING;
 
 		e->at = n->tenant.port;
@@ -336,7 +336,7 @@ static struct engine_network *dirty_from(const struct engine *e, uint32_t port, 
                                          uint64_t *wait_until_ms)
 {
 	*wait_until_ms = 0;
-	for (struct engine_network *n = engine_next(e, port); n != NULL; n = engine_after(n)) {
+	for (struct engine_network *n = engine_next(e, port); n != NULL; n = n->after) {
 		if (!n->dirty)
 			continue;
 		if (n->wait_until_ms <= now)
@@ -442,7 +442,7 @@ static void idle(struct engine *e)
 		engine_suspect_all(e);
 		next = e->check_at_ms = now + ENGINE_CHECK_MS;
 	}
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = engine_after(n)) {
+	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = n->after) {
 		if (n->want == NULL)
 			continue;
 		if (n->failed && n->retry_at_ms <= now)

@@ -18,7 +18,7 @@ static struct engine_network *next_removal(const struct engine *e, uint32_t port
 	struct engine_network *n = engine_next(e, port);
 
 	while (n != NULL && n->want != NULL)
-		n = engine_after(n);
+		n = n->after;
 	return n;
 }
 
@@ -71,7 +71,7 @@ static bool key_is_wanted(const struct engine *e, const struct tg_key *key)
 	const struct engine_network *other = engine_next(e, 1);
 
 	while (other != NULL && (other->want == NULL || !tg_key_equal(&other->want->public_key, key)))
-		other = engine_after(other);
+		other = other->after;
 	return other != NULL;
 }
 

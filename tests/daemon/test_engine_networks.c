@@ -50,7 +50,7 @@ static bool desire(const char *text)
 /* As if the kernel were equal to the document now. */
 static void settle(void)
 {
-	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_after(n)) {
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = n->after) {
 		engine_model_drop(&n->settled);
 		n->settled = engine_model_hold(n->desired);
 		n->up = true;
@@ -67,12 +67,20 @@ START_TEST(a_walk_meets_every_network_once_and_in_order)
 	ck_assert_ptr_null(engine_next(&e, 1));
 	for (size_t i = 0; i < 6; i++)
 		ck_assert_uint_eq(engine_network_get(&e, ports[i])->tenant.port, ports[i]);
-	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = engine_after(n))
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = n->after)
 		ck_assert_uint_eq(n->tenant.port, sorted[at++]);
 	ck_assert_uint_eq(at, 6);
 	engine_network_free(&e, 64);
 	ck_assert_uint_eq(engine_next(&e, 64)->tenant.port, 65);
 	ck_assert_ptr_null(engine_next(&e, ENGINE_PORTS));
+	/* The first and the last go too, and another becomes the last. */
+	engine_network_free(&e, 1);
+	engine_network_free(&e, 65535);
+	engine_network_get(&e, 40000);
+	ck_assert_uint_eq(engine_next(&e, 1)->tenant.port, 63);
+	ck_assert_uint_eq(engine_next(&e, 63)->after->tenant.port, 65);
+	ck_assert_uint_eq(engine_next(&e, 30000)->after->tenant.port, 40000);
+	ck_assert_ptr_null(engine_next(&e, 40000)->after);
 }
 END_TEST
 
