@@ -341,20 +341,33 @@ static int explain(const struct step *step, const struct plan *plan, int sys, st
 	return tg_fail_errno(err, sys, "cannot change %s", step_name(step->kind));
 }
 
+/* tenant->ifindex is of the reading that the plan was made of, when the plan itself makes no link. */
+static int know_index(struct tenant *tenant, const struct plan *plan, struct tg_error *err)
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+	struct nl_msg   *msg;
+	bool             known = tenant->ifindex != 0;
+
+	for (size_t i = 0; i < plan->steps_count && plan->steps[i].kind <= STEP_LINK_MAKE; i++)
+		known = false;
+	if (known)
+		return 0;
+	msg = link_message(RTM_GETLINK, 0, &head, tenant->link);
+	if (netlink_ask(tenant->route, msg, on_index, &tenant->ifindex, err) != 0)
+		return tg_fail_errno(err, err != NULL ? err->sys : 0, "cannot find %s", tenant->link);
+	return 0;
+}
+
 int link_change(struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,
                 struct tg_error *err)
 {
 	struct netlink_batch batch = { .count = 0 };
-	struct ifinfomsg     head = { .ifi_family = AF_UNSPEC };
-	uint32_t             ifindex = 0;
-	struct nl_msg       *msg = link_message(RTM_GETLINK, 0, &head, tenant->link);
 
 	assert(count <= NETLINK_BATCH_MOST);
-	if (netlink_ask(tenant->route, msg, on_index, &ifindex, err) != 0)
-		return tg_fail_errno(err, err != NULL ? err->sys : 0, "cannot find %s", tenant->link);
-	tenant->ifindex = ifindex;
+	if (know_index(tenant, plan, err) != 0)
+		return -1;
 	for (size_t i = 0; i < count; i++)
-		netlink_batch_add(&batch, change_message(tenant, plan, &steps[i], ifindex),
+		netlink_batch_add(&batch, change_message(tenant, plan, &steps[i], tenant->ifindex),
 		                  fine_refusal(steps[i].kind));
 
 	struct tg_error why = { .sys = 0 };

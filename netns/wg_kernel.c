@@ -21,7 +21,9 @@
 /* WireGuard in the kernel, through its generic netlink family (linux/wireguard.h). */
 
 #define MESSAGE_BYTES 60000	/* nested attributes have 16 bits of length */
-#define PEERS_BYTES   50000	/* a message is sent when its peers have as many */
+#define PEER_BYTES    256	/* the most that put_step() adds, but for ranges */
+#define RANGE_BYTES   40	/* the same of one range */
+#define PEERS_BYTES   (50000 - DIFFER_RANGES_MOST * RANGE_BYTES)	/* with as many it is sent */
 
 static enum wireguard_result kernel_make(const struct netns_host *host, struct tenant *tenant,
                                          const struct plan *plan, struct tg_error *err)
@@ -270,17 +272,28 @@ static int put_step(struct nl_msg *msg, const struct plan *plan, const struct st
 	return put_remove(msg, &step->key);
 }
 
+/* A message is cleared when it is made: for most, its largest size would cost more than all the rest. */
+static struct nl_msg *peers_message(const struct netns_host *host, const struct tenant *tenant,
+                                    const struct step *steps, size_t count)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < count; i++)
+		room += PEER_BYTES + steps[i].ranges_count * RANGE_BYTES;
+	return device_message(host, tenant, WG_CMD_SET_DEVICE, 0,
+	                      NETLINK_SMALL + (room < MESSAGE_BYTES ? room : MESSAGE_BYTES));
+}
+
 static int kernel_peers(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
                         const struct step *steps, size_t count, struct tg_error *err)
 {
 	for (size_t i = 0; i < count;) {
-		struct nl_msg *msg =
-		        device_message(host, tenant, WG_CMD_SET_DEVICE, 0, MESSAGE_BYTES + NETLINK_SMALL);
+		struct nl_msg *msg = peers_message(host, tenant, steps + i, count - i);
 		struct nlattr *peers =
 		        msg == NULL ? NULL : nla_nest_start(msg, NLA_F_NESTED | WGDEVICE_A_PEERS);
 		int            bad = peers == NULL;
 
-		while (!bad && i < count && nlmsg_hdr(msg)->nlmsg_len < PEERS_BYTES - DIFFER_RANGES_MOST * 40)
+		while (!bad && i < count && nlmsg_hdr(msg)->nlmsg_len < PEERS_BYTES)
 			bad = put_step(msg, plan, &steps[i++]);
 		if (bad) {
 			nlmsg_free(msg);
