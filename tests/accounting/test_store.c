@@ -399,6 +399,39 @@ START_TEST(segments_of_a_machine_that_died_are_forgotten)
 }
 END_TEST
 
+/* Finishes so many segments, named by numbers from `first` on. */
+static void finish_segments(struct fixture *f, unsigned first, size_t count)
+{
+	static char        names[STORE_SEGMENTS_REMEMBERED][16];
+	const char        *done[STORE_SEGMENTS_REMEMBERED];
+	struct store_batch batch = { .segments_done = done, .segments_done_count = count };
+
+	ck_assert_uint_le(count, STORE_SEGMENTS_REMEMBERED);
+	for (size_t i = 0; i < count; i++) {
+		snprintf(names[i], sizeof names[i], "%zu", first + i);
+		done[i] = names[i];
+	}
+	ck_assert_int_eq(store_commit(f->store, T0 * 1000, &batch, &f->outcome, &f->err), 0);
+}
+
+START_TEST(so_many_finished_segments_are_remembered_and_no_more)
+{
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_open(&f);
+	commit_slot(&f, 0, 1, "a.example");
+	commit_host(&f, T0 + 1, "first", 0, 10, 1, true);
+	finish_segments(&f, 0, STORE_SEGMENTS_REMEMBERED - 1);
+	commit_host(&f, T0 + 2, "first", 0, 20, 2, true);
+	expect_host(&f, 1, "a.example", 10, 1);
+	finish_segments(&f, STORE_SEGMENTS_REMEMBERED, 1);
+	commit_host(&f, T0 + 3, "first", 0, 20, 2, false);
+	expect_host(&f, 1, "a.example", 30, 3);
+	fixture_clear(&f);
+}
+END_TEST
+
 START_TEST(counters_saturate_at_2_to_the_63)
 {
 	struct fixture       f;
@@ -749,6 +782,7 @@ void test_store(TCase *tc)
 	tcase_add_test(tc, what_a_slot_without_a_meaning_counted_is_its_baseline);
 	tcase_add_test(tc, slots_are_remembered);
 	tcase_add_test(tc, segments_of_a_machine_that_died_are_forgotten);
+	tcase_add_test(tc, so_many_finished_segments_are_remembered_and_no_more);
 	tcase_add_test(tc, counters_saturate_at_2_to_the_63);
 	tcase_add_test(tc, the_last_id_is_given_and_the_next_is_refused_clearly);
 	tcase_add_test(tc, the_file_is_for_its_owner_alone_and_keeps_its_ledger);
