@@ -21,6 +21,7 @@
 
 #define REPORTS_MOST	  64	/* of the engine, not yet answered: it waits for answers itself */
 #define WORKER_ANSWER_MS  2000
+#define START_WAITS	  5	/* times that for the first: it may start on a busy machine */
 #define MAKE_RETRY_MS	  1000
 #define HOSTS_IN_LOOP	  500	/* a table of more is made in the thread */
 
@@ -56,6 +57,7 @@ struct control_routes {
 	uint64_t           version;	/* of it */
 	uint64_t           asked[MSG_WORKERS_MOST];	/* newest version sent to that worker */
 	uint64_t           obeyed[MSG_WORKERS_MOST];	/* newest version it acknowledged */
+	uint8_t            waits[MSG_WORKERS_MOST];	/* for its first answer, that came to nothing */
 	struct event      *late;	/* a worker did not answer in time */
 	struct event      *retry;	/* slots could not be stored */
 	bool               stale;	/* a table is wanted though no report waits for it */
@@ -212,10 +214,18 @@ static void routes_settle(struct control_routes *routes)
 	routes_next(routes);
 }
 
+static void routes_wait(struct control_routes *routes)
+{
+	static const struct timeval wait = { .tv_sec = WORKER_ANSWER_MS / 1000 };
+
+	evtimer_add(routes->late, &wait);
+}
+
 static void on_late(evutil_socket_t fd, short what, void *arg)
 {
 	struct control_routes *routes = arg;
 	struct control        *control = routes->control;
+	bool                   starting = false;
 
 	(void)fd;
 	(void)what;
@@ -224,16 +234,15 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
 
 		if (!worker_owes(routes, i))
 			continue;
+		if (routes->obeyed[i] == 0 && ++routes->waits[i] < START_WAITS) {
+			starting = true;
+			continue;
+		}
 		tg_log(TG_LOG_ERROR, "a worker does not obey its routes: it is killed", "worker=%u", i);
 		channel_send(control->supervisor, MSG_WORKER_STUCK, &body, NULL, 0);
 	}
-}
-
-static void routes_wait(struct control_routes *routes)
-{
-	static const struct timeval wait = { .tv_sec = WORKER_ANSWER_MS / 1000 };
-
-	evtimer_add(routes->late, &wait);
+	if (starting)
+		routes_wait(routes);
 }
 
 static void table_publish(struct control_routes *routes, struct making *making)
@@ -398,6 +407,7 @@ void control_routes_worker(struct control_routes *routes, uint32_t index)
 {
 	routes->asked[index] = 0;
 	routes->obeyed[index] = 0;
+	routes->waits[index] = 0;
 	worker_send(routes, index);
 	if (routes->fd != -1)
 		routes_wait(routes);

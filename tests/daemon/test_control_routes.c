@@ -68,6 +68,50 @@ START_TEST(an_engine_that_comes_while_slots_are_stored_gets_its_answer)
 }
 END_TEST
 
+#define WAIT_MS	    2500	/* two seconds, and what clocks differ by */
+#define FIRST_WAITS 5		/* so many for the first answer: it may only just start */
+
+START_TEST(a_worker_that_does_not_obey_in_time_is_to_be_killed)
+{
+	struct msg msg;
+	char      *document = document_text(HOST("a.example.com"));
+
+	control_begin(RARELY_MS);
+	control_network_up(&up, 51820, PUBLIC_1);
+	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_READY, &msg, NULL);
+
+	int client = control_ask("POST", "/apply", "", document);
+
+	free(document);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
+	control_engine_reports(1, msg.body.desired.generation, &up, 1);
+	control_hear(control_worker(), MSG_ROLE_WORKER, MSG_ROUTES, &msg, NULL);
+	control_passes(WAIT_MS);
+	ck_assert(!control_comes(control_supervisor()));
+	for (unsigned i = 1; i < FIRST_WAITS; i++)
+		control_passes(WAIT_MS);
+
+	struct msg stuck;
+
+	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_WORKER_STUCK, &stuck, NULL);
+	ck_assert_uint_eq(stuck.body.worker.index, 0);
+	control_tell(control_worker(), MSG_ROUTES_DONE, &msg.body.routes, -1);
+	free(control_answer(client));
+
+	/* One that runs has 2 s. */
+	up.epoch.netns_cookie++;
+	control_engine_reports(1000, 1, &up, 1);
+	control_hear(control_worker(), MSG_ROLE_WORKER, MSG_ROUTES, &msg, NULL);
+	control_passes(WAIT_MS);
+	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_WORKER_STUCK, &stuck, NULL);
+	control_tell(control_worker(), MSG_ROUTES_DONE, &msg.body.routes, -1);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_ROUTED, &msg, NULL);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_ROUTED, &msg, NULL);
+	ck_assert_uint_eq(msg.body.routed.seq, 1000);
+	control_end(NULL);
+}
+END_TEST
+
 #define HOSTS 501	/* more than the loop makes a table of */
 
 static char *many_hosts(void)
@@ -202,6 +246,7 @@ END_TEST
 
 void test_control_routes(TCase *tc)
 {
+	tcase_add_test(tc, a_worker_that_does_not_obey_in_time_is_to_be_killed);
 	tcase_add_test(tc, a_large_table_is_made_away_from_the_loop);
 	tcase_add_test(tc, a_table_is_made_once_though_one_before_it_failed);
 	tcase_add_test(tc, an_engine_that_comes_while_slots_are_stored_gets_its_answer);
