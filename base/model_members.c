@@ -3,6 +3,7 @@
  * good: which faults there are and in what order is known where the whole is one tree, in model_parse.c. */
 #include "base/model_build.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -308,8 +309,11 @@ static void read_members(struct model_build *b, const struct model *before, cons
 		source->values = member->values;
 		source->texts_at = (uint32_t)b->model->texts_bytes;
 		if (member->old != OLD_NONE) {
-			source->hash = before->sources->list[member->old].hash;
-			copy_network(b, before, member->old);
+			const struct model *from = all->before;
+
+			assert(from != NULL && from->sources != NULL);
+			source->hash = from->sources->list[member->old].hash;
+			copy_network(b, from, member->old);
 			continue;
 		}
 		source->hash = tg_hash(&sources->key, member->value, member->bytes);
