@@ -262,43 +262,53 @@ static bool loses_ranges(const struct differ *d)
 	return false;
 }
 
+/* All ranges of all peers, sorted, to be freed.  NULL: out of memory. */
+static struct tg_cidr *wanted_ranges(struct differ *d, size_t *count)
+{
+	const struct model_peer *peers = d->model->peers + d->want->peers_first;
+	size_t                   room = 1;
+	struct tg_cidr          *ranges;
+
+	*count = 0;
+	for (uint32_t i = 0; i < d->want->peers_count; i++)
+		room += peers[i].ranges_count;
+	ranges = reallocarray(NULL, room, sizeof *ranges);
+	if (ranges == NULL) {
+		d->memory = true;
+		return NULL;
+	}
+	for (uint32_t i = 0; i < d->want->peers_count; i++) {
+		if (peers[i].ranges_count == 0)
+			continue;
+		memcpy(ranges + *count, d->model->cidrs + peers[i].ranges_first,
+		       peers[i].ranges_count * sizeof *ranges);
+		*count += peers[i].ranges_count;
+	}
+	qsort(ranges, *count, sizeof *ranges, cidr_compare);
+	return ranges;
+}
+
 /* Ranges of peers that stay, which nobody is to have any more.  What another peer is to have has come
  * over to that one by now. */
-static void diff_surplus_ranges(struct differ *d)
+static void diff_surplus_ranges(struct differ *d, const struct tg_cidr *wanted, size_t count)
 {
 	const struct state *have = d->have;
-	size_t              count = 0;
 	struct step        *step = NULL;
 	uint32_t            at = 0;
 
-	for (uint32_t i = 0; i < d->want->peers_count; i++)
-		count += d->model->peers[d->want->peers_first + i].ranges_count;
-
-	TG_AUTO_FREE struct tg_cidr *wanted = reallocarray(NULL, count + 1, sizeof *wanted);
-
-	if (wanted == NULL) {
-		d->memory = true;
-		return;
-	}
-	count = 0;
-	for (uint32_t i = 0; i < d->want->peers_count; i++) {
-		const struct model_peer *peer = &d->model->peers[d->want->peers_first + i];
-
-		if (peer->ranges_count == 0)
-			continue;
-		memcpy(wanted + count, d->model->cidrs + peer->ranges_first,
-		       peer->ranges_count * sizeof *wanted);
-		count += peer->ranges_count;
-	}
-	qsort(wanted, count, sizeof *wanted, cidr_compare);
 	for (size_t i = 0; i < have->peers_count; i++) {
 		const struct state_peer *peer = &have->peers[i];
+		const struct model_peer *want = next_wanted(d, &at, &peer->public_key);
 
-		if (next_wanted(d, &at, &peer->public_key) == NULL)
+		if (want == NULL)
 			continue;	/* it goes, and its ranges with it */
-		for (uint32_t r = 0; r < peer->ranges_count; r++)
-			if (!has_cidr(wanted, count, &have->ranges[peer->ranges_first + r]))
-				drop_range(d, &step, &have->ranges[peer->ranges_first + r]);
+		for (uint32_t r = 0; r < peer->ranges_count; r++) {
+			const struct tg_cidr *range = &have->ranges[peer->ranges_first + r];
+
+			if (!has_cidr(d->model->cidrs + want->ranges_first, want->ranges_count, range) &&
+			    !has_cidr(wanted, count, range))
+				drop_range(d, &step, range);
+		}
 	}
 }
 
@@ -345,13 +355,14 @@ static void diff_addresses(struct differ *d)
 			add_step(d, STEP_ADDRESS_REMOVE)->cidr = have->addresses[i];
 }
 
-/* The ranges that need a route of their own: those that are an address's prefix have the kernel's. */
-static size_t wanted_routes(struct differ *d, struct tg_cidr *to)
+/* Leaves those ranges that need a route of their own: those that are an address's prefix have the kernel's.
+ * Returns how many these are. */
+static size_t keep_routes(struct differ *d, struct tg_cidr *ranges, size_t count)
 {
-	const struct tg_cidr        *cidrs = d->model->cidrs;
+	const struct tg_cidr        *addresses = d->model->cidrs + d->want->addresses_first;
 	size_t                       connected = d->want->addresses_count;
-	TG_AUTO_FREE struct tg_cidr *prefixes = sorted_copy(d, cidrs + d->want->addresses_first, connected);
-	size_t                       count = 0;
+	TG_AUTO_FREE struct tg_cidr *prefixes = sorted_copy(d, addresses, connected);
+	size_t                       kept = 0;
 
 	if (prefixes == NULL)
 		return 0;
@@ -362,39 +373,19 @@ static size_t wanted_routes(struct differ *d, struct tg_cidr *to)
 		tg_cidr_mask(&prefixes[i]);
 	}
 	qsort(prefixes, connected, sizeof *prefixes, cidr_compare);
-	for (uint32_t p = 0; p < d->want->peers_count; p++) {
-		const struct model_peer *peer = &d->model->peers[d->want->peers_first + p];
+	for (size_t i = 0; i < count; i++) {
+		bool lone = ranges[i].family == AF_INET && ranges[i].prefix == 32;
 
-		for (uint32_t r = 0; r < peer->ranges_count; r++) {
-			const struct tg_cidr *range = &cidrs[peer->ranges_first + r];
-			bool                  lone = range->family == AF_INET && range->prefix == 32;
-
-			if (lone || !has_cidr(prefixes, connected, range))
-				to[count++] = *range;
-		}
+		if (lone || !has_cidr(prefixes, connected, &ranges[i]))
+			ranges[kept++] = ranges[i];
 	}
-	if (count > 1)
-		qsort(to, count, sizeof *to, cidr_compare);
-	return count;
+	return kept;
 }
 
-static void diff_routes(struct differ *d)
+static void diff_routes(struct differ *d, const struct tg_cidr *want, size_t count)
 {
 	const struct state *have = d->have;
-	size_t              room = 1;
-
-	for (uint32_t i = 0; i < d->want->peers_count; i++)
-		room += d->model->peers[d->want->peers_first + i].ranges_count;
-
-	TG_AUTO_FREE struct tg_cidr *want = reallocarray(NULL, room, sizeof *want);
-
-	if (want == NULL) {
-		d->memory = true;
-		return;
-	}
-
-	size_t count = wanted_routes(d, want);
-	size_t at = 0;
+	size_t              at = 0;
 
 	/* Routes go down with their link, so those of a link that is down are all missing. */
 	for (size_t i = 0; i < have->routes_count; i++)
@@ -409,14 +400,18 @@ static void diff_routes(struct differ *d)
 
 static void diff_link(struct differ *d)
 {
-	const struct state *have = d->have;
+	const struct state          *have = d->have;
+	size_t                       count;
+	TG_AUTO_FREE struct tg_cidr *ranges = wanted_ranges(d, &count);
 
+	if (ranges == NULL)
+		return;
 	if (have->link != STATE_LINK_OURS)
 		add_step(d, STEP_LINK_MAKE);
 	diff_device(d);
 	diff_peers(d);
 	if (loses_ranges(d))
-		diff_surplus_ranges(d);
+		diff_surplus_ranges(d, ranges, count);
 	diff_surplus_peers(d);
 	if (!have->lo_up)
 		add_step(d, STEP_LO_UP);
@@ -425,7 +420,7 @@ static void diff_link(struct differ *d)
 	diff_addresses(d);
 	if (!have->up)
 		add_step(d, STEP_LINK_UP);
-	diff_routes(d);
+	diff_routes(d, ranges, keep_routes(d, ranges, count));
 }
 
 int differ_plan(const struct model *model, const struct model_network *want, const struct state *have,
