@@ -381,6 +381,8 @@ static void work_some(struct engine *e, uint64_t until_ms)
 		}
 		if (e->plan_port == 0)
 			plan_next(e, n, until_ms);
+		if (e->reader != ENGINE_READER_NONE)
+			break;	/* it goes on in the next turn */
 		if (e->plan_port != 0)
 			work_on(e, n, until_ms);
 	}

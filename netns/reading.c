@@ -141,7 +141,8 @@ enum reading_result reading_go_on(const struct wireguard *wireguard, struct read
 				*err = why;
 			return result;
 		}
-		if (is_large(reading) && tg_clock_ms() >= until_ms)
+		/* What is done with a large one then is the work of a whole turn, too. */
+		if (is_large(reading) && (reading->stage == READING_AT_END || tg_clock_ms() >= until_ms))
 			return READING_MORE;
 	}
 	return READING_DONE;

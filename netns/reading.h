@@ -18,7 +18,7 @@ struct wireguard;
 
 enum reading_result {
 	READING_DONE,
-	READING_MORE,	/* the time is up: call again */
+	READING_MORE,	/* the time is up, or all of many peers has just been read: call again */
 	READING_WAIT,	/* wireguard-go does not answer yet: begin anew in some milliseconds */
 	READING_FAILED,
 };
