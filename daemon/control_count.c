@@ -276,6 +276,19 @@ static void on_stored(void *arg)
 	count_finish(count);
 }
 
+/* A worker that an earlier daemon left behind obeys no table of ours, and of one that has just died the last
+ * bytes are read only once it is known to be dead: till then no slot that it may count in can stand for
+ * another host. */
+static bool slots_may_go(const struct control_count *count)
+{
+	const struct control *control = count->control;
+
+	for (uint32_t i = 0; i < control->role->start.workers; i++)
+		if (control->workers[i] == NULL && control_segments_live(count->segments, i))
+			return false;
+	return !control_segments_live(count->segments, MSG_SEGMENT_ADOPTED);
+}
+
 /* `snapshot` NULL: hosts alone. */
 static void count_store(struct control_count *count, const struct snapshot *snapshot)
 {
@@ -285,9 +298,7 @@ static void count_store(struct control_count *count, const struct snapshot *snap
 	if (entry == NULL)
 		goto undo_entry;
 	entry->control = count->control;
-	/* A worker that an earlier daemon left behind obeys no table of ours: while it drains, no slot that
-	 * it may count in can stand for another host. */
-	if (!control_segments_adopted(count->segments))
+	if (slots_may_go(count))
 		slots_reading(control_routes_slots(count->control->routes));
 	if (entry_hosts(entry, count) == -1 || (snapshot != NULL && entry_peers(entry, snapshot) == -1))
 		goto undo_entry;

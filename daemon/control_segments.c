@@ -106,10 +106,10 @@ bool control_segments_drop(struct control_segments *segments, const char *name)
 	return false;
 }
 
-bool control_segments_adopted(const struct control_segments *segments)
+bool control_segments_live(const struct control_segments *segments, uint32_t index)
 {
 	for (size_t i = 0; i < segments->count; i++)
-		if (segments->list[i].live && segments->list[i].index == MSG_SEGMENT_ADOPTED)
+		if (segments->list[i].live && segments->list[i].index == index)
 			return true;
 	return false;
 }

@@ -32,8 +32,9 @@ void control_segments_add(struct control_segments *segments, const struct msg_se
                           uint32_t *end);
 /* What is in it is committed: false when there is none of that name. */
 bool control_segments_drop(struct control_segments *segments, const char *name);
-/* Whether one is of a worker that an earlier daemon left behind and that may still count. */
-bool control_segments_adopted(const struct control_segments *segments);
+/* Whether one is of that worker (MSG_SEGMENT_ADOPTED: one that an earlier daemon left behind), which was not
+ * said to be dead. */
+bool control_segments_live(const struct control_segments *segments, uint32_t index);
 /* Reads the slots up to `end`.  -1: out of memory, to be cleared all the same. */
 int control_segments_read(const struct control_segments *segments, uint32_t end,
                           struct control_reading *to);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "accounting/store_db.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "proxy/routes.h"
@@ -125,6 +126,55 @@ START_TEST(no_slot_changes_hands_while_a_worker_of_an_earlier_daemon_drains)
 	sample_passes();
 	ck_assert_uint_eq(slot_of(HOST("b.example.com"), "b.example.com"), 1);
 	control_end(NULL);
+}
+END_TEST
+
+static int64_t sent_by(sqlite3 *db, const char *host)
+{
+	sqlite3_stmt *sum = NULL;
+	int64_t       tx;
+
+	ck_assert_int_eq(sqlite3_prepare_v2(db, "SELECT total(tx) FROM records WHERE key & ? IN "
+	                                    "(SELECT id FROM series WHERE CAST(name AS TEXT) = ?)",
+	                                    -1, &sum, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_int64(sum, 1, STORE_ID_MASK), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_text(sum, 2, host, -1, SQLITE_STATIC), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(sum), SQLITE_ROW);
+	tx = sqlite3_column_int64(sum, 0);
+	sqlite3_finalize(sum);
+	return tx;
+}
+
+/* Control sees a worker's end before its supervisor says that it is dead: only then is it known what it was
+ * sending as it was killed, and that is still the removed host's. */
+START_TEST(no_slot_changes_hands_before_a_dead_worker_has_told_of_its_last_bytes)
+{
+	const struct msg_slot    none = { 0 };
+	const struct msg_segment dead = { .name = "young" };
+	const uint64_t           sending = 100;
+	sqlite3                 *db = NULL;
+	int                      segment;
+
+	control_start(OFTEN_MS);
+	segment = control_segment("young", 0, true, &none);
+	control_go();
+	ready_comes();
+	control_network_up(&up, 51820, PUBLIC_1);
+	ck_assert_uint_eq(slot_of(HOST("a.example.com"), "a.example.com"), 0);
+	ck_assert_int_eq(pwrite(segment, &sending, sizeof sending, offsetof(struct msg_counters, sending)),
+	                 sizeof sending);
+	control_worker_dies();
+	free(control_applies(DOCUMENT(""), &up, 1, NULL));
+	sample_passes();
+	free(control_applies(HOST("b.example.com"), &up, 1, NULL));
+	control_tell(control_supervisor(), MSG_SEGMENT, &dead, segment);
+	sample_passes();
+	done_comes("young");
+	control_end(NULL);
+	ck_assert_int_eq(sqlite3_open("traffic.db", &db), SQLITE_OK);
+	ck_assert_int_eq(sent_by(db, "b.example.com"), 0);
+	ck_assert_int_eq(sent_by(db, "a.example.com"), 100);
+	sqlite3_close(db);
 }
 END_TEST
 
@@ -336,4 +386,5 @@ void test_control_count(TCase *tc)
 	tcase_add_test(tc, a_segment_is_not_done_before_the_supervisor_says_that_it_is_dead);
 	tcase_add_test(tc, a_slot_of_a_removed_host_is_given_to_the_next_one);
 	tcase_add_test(tc, no_slot_changes_hands_while_a_worker_of_an_earlier_daemon_drains);
+	tcase_add_test(tc, no_slot_changes_hands_before_a_dead_worker_has_told_of_its_last_bytes);
 }

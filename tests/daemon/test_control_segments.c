@@ -168,17 +168,21 @@ START_TEST(a_file_of_an_earlier_build_has_slots_only)
 }
 END_TEST
 
-START_TEST(only_a_live_worker_of_an_earlier_daemon_is_adopted)
+START_TEST(a_worker_is_live_until_it_is_said_to_be_dead)
 {
 	TG_AUTO_FD fd = segment_make((off_t)MSG_SEGMENT_BYTES);
 
 	begin();
 	add("a", 0, true, fd, NULL);
-	ck_assert(!control_segments_adopted(segments));
+	ck_assert(control_segments_live(segments, 0));
+	ck_assert(!control_segments_live(segments, 1));
+	ck_assert(!control_segments_live(segments, MSG_SEGMENT_ADOPTED));
 	add("b", MSG_SEGMENT_ADOPTED, true, fd, NULL);
-	ck_assert(control_segments_adopted(segments));
+	ck_assert(control_segments_live(segments, MSG_SEGMENT_ADOPTED));
 	add("b", MSG_SEGMENT_ADOPTED, false, fd, NULL);
-	ck_assert(!control_segments_adopted(segments));
+	ck_assert(!control_segments_live(segments, MSG_SEGMENT_ADOPTED));
+	add("a", 0, false, fd, NULL);
+	ck_assert(!control_segments_live(segments, 0));
 	end_all();
 }
 END_TEST
@@ -238,7 +242,7 @@ void test_control_segments(TCase *tc)
 	tcase_add_test(tc, what_a_worker_was_sending_counts_once_it_is_dead);
 	tcase_add_test(tc, a_dead_worker_s_first_bytes_count_though_its_slot_says_none);
 	tcase_add_test(tc, a_file_of_an_earlier_build_has_slots_only);
-	tcase_add_test(tc, only_a_live_worker_of_an_earlier_daemon_is_adopted);
+	tcase_add_test(tc, a_worker_is_live_until_it_is_said_to_be_dead);
 	tcase_add_test(tc, the_last_slot_that_was_counted_in_is_found);
 	tcase_add_test(tc, a_file_that_is_too_short_is_not_taken);
 	tcase_add_test(tc, there_are_so_many_at_the_most);
