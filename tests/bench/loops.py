@@ -98,7 +98,10 @@ def channels(pid):
     inodes = {line.split()[6] for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]}
     found = set()
     for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        target = re.match(r"socket:\[(\d+)\]", str(path.readlink()))
+        try:
+            target = re.match(r"socket:\[(\d+)\]", str(path.readlink()))
+        except FileNotFoundError:	# closed meanwhile
+            continue
         if target and target[1] in inodes:
             found.add(int(path.name))
     return found
