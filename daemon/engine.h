@@ -200,6 +200,9 @@ void engine_ledger_plan(struct engine *e, const struct engine_network *n, const 
 void engine_ledger_last(struct engine *e, const struct engine_network *n, const struct state *have);
 /* Sends what was collected.  false: there was nothing, or nobody to send it to. */
 bool engine_ledger_send(struct engine *e);
+/* Control has stored that one.  Its word may come when nobody waits for it any more: a new document came
+ * first. */
+void engine_ledger_done(struct engine *e, uint64_t id);
 
 /* engine_look.c */
 void engine_look_begin(struct engine *e, const struct msg_look *ask);

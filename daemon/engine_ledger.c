@@ -130,3 +130,12 @@ bool engine_ledger_send(struct engine *e)
 	e->readings_count = e->readings_room = 0;
 	return sent;
 }
+
+void engine_ledger_done(struct engine *e, uint64_t id)
+{
+	if (id != e->ledger_id || (e->phase != ENGINE_LEDGER && e->phase != ENGINE_LAST_LEDGER))
+		return;
+	e->phase = e->phase == ENGINE_LEDGER ? ENGINE_WORK : ENGINE_REMOVE;
+	e->at = 1;
+	engine_schedule(e, 0);
+}

@@ -86,13 +86,8 @@ static void on_control(struct channel *channel, const struct msg *msg, int *fds,
 	(void)count;
 	if (msg->type == MSG_DESIRED) {
 		on_desired(e, msg, fds[0]);
-	} else if (msg->type == MSG_LEDGER_DONE && msg->body.ledger_done.id == e->ledger_id) {
-		if (e->phase == ENGINE_LEDGER)
-			e->phase = ENGINE_WORK;
-		else if (e->phase == ENGINE_LAST_LEDGER)
-			e->phase = ENGINE_REMOVE;
-		e->at = 1;
-		engine_schedule(e, 0);
+	} else if (msg->type == MSG_LEDGER_DONE) {
+		engine_ledger_done(e, msg->body.ledger_done.id);
 	} else if (msg->type == MSG_ROUTED && msg->body.routed.seq == e->seq && e->phase == ENGINE_UNROUTE) {
 		e->phase = ENGINE_DOWN;
 		e->at = 1;

@@ -25,6 +25,7 @@ void test_engine_read(TCase *tc);
 #define TWO_PEERS                                                                  \
 	DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']},'" PUBLIC_3 \
 	         "':{'allowed_ips':['10.0.0.3']}}")
+#define TWO_NETWORKS "{'1':" NETWORK(PRIVATE_2, "") ",'51820':" NETWORK(PRIVATE_1, "") "}"
 
 /* An engine whose kernel is a value, and is read in parts, under a clock that stands still: each turn of the
  * loop has no time for more than one part. */
@@ -376,6 +377,23 @@ START_TEST(what_is_removed_is_read_in_parts)
 }
 END_TEST
 
+/* Control stored it late, and told the document again meanwhile: the reading that is under way goes on,
+ * though another network is to be looked at by now. */
+START_TEST(a_word_on_a_ledger_that_nobody_waits_for_stops_no_reading)
+{
+	e.kernel.read = fake_table.read;
+	desire(TWO_NETWORKS);
+	while (!engine_reads(&e, network, ENGINE_READER_STEPS))
+		turn();
+	e.networks[1]->suspect = true;
+	engine_ledger_done(&e, e.ledger_id);
+	turn();
+	ck_assert(engine_reads(&e, network, ENGINE_READER_STEPS));
+	engine_pause(&e);
+	engine_network_free(&e, 1);
+}
+END_TEST
+
 void test_engine_read(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
@@ -389,4 +407,5 @@ void test_engine_read(TCase *tc)
 	tcase_add_test(tc, a_snapshot_that_is_not_wanted_any_more_leaves_nothing_under_way);
 	tcase_add_loop_test(tc, a_last_reading_in_parts_is_taken_once, 0, 2);
 	tcase_add_test(tc, what_is_removed_is_read_in_parts);
+	tcase_add_test(tc, a_word_on_a_ledger_that_nobody_waits_for_stops_no_reading);
 }
