@@ -151,6 +151,7 @@ void engine_look_begin(struct engine *e, const struct msg_look *ask)
 void engine_look_some(struct engine *e, uint64_t until_ms)
 {
 	struct engine_looking *looking = &e->looking;
+	bool                   in_parts = e->reader == ENGINE_READER_LOOK;
 
 	/* Between the ledger's word on a re-keyed network and the new key itself no reading is right. */
 	if (!looking->active || e->rekeying || e->control == NULL)
@@ -166,7 +167,8 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 			continue;
 		through = look_at(e, looking, n, until_ms);
 		looking->at += through;
-		if (!through || tg_clock_ms() >= until_ms) {
+		/* Behind a reading in parts the steps have their turn. */
+		if (!through || in_parts || tg_clock_ms() >= until_ms) {
 			engine_schedule(e, 0);
 			return;
 		}

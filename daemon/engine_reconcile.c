@@ -229,6 +229,7 @@ static bool is_to_be_looked_at(const struct engine *e, const struct engine_netwo
 
 static void look_some(struct engine *e, uint64_t until_ms)
 {
+	bool     in_parts = e->reader != ENGINE_READER_NONE;
 	uint64_t now = tg_clock_ms();
 
 	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = n->after) {
@@ -246,7 +247,8 @@ static void look_some(struct engine *e, uint64_t until_ms)
 			engine_schedule(e, planned == PLANNED_WAIT ? ENGINE_POLL_MS : 0);
 			return;
 		}
-		if (tg_clock_ms() >= until_ms) {
+		/* Behind a reading in parts a snapshot has its turn. */
+		if (in_parts || tg_clock_ms() >= until_ms) {
 			e->at++;
 			engine_schedule(e, 0);
 			return;
@@ -361,7 +363,9 @@ static struct engine_network *next_dirty(struct engine *e, uint64_t now, uint64_
 
 static void work_some(struct engine *e, uint64_t until_ms)
 {
-	while (tg_clock_ms() < until_ms) {
+	bool in_parts = e->reader != ENGINE_READER_NONE;
+
+	do {
 		uint64_t               wait_until_ms = 0;
 		struct engine_network *n = e->plan_port != 0 ? e->networks[e->plan_port] : NULL;
 
@@ -385,7 +389,7 @@ static void work_some(struct engine *e, uint64_t until_ms)
 			break;	/* it goes on in the next turn */
 		if (e->plan_port != 0)
 			work_on(e, n, until_ms);
-	}
+	} while (!in_parts && tg_clock_ms() < until_ms);
 	engine_schedule(e, 0);
 }
 
@@ -414,8 +418,10 @@ static void after_broker(struct engine *e)
 
 static void walk(struct engine *e, bool (*next)(struct engine *e, uint64_t until_ms), uint64_t until_ms)
 {
+	bool in_parts = e->reader != ENGINE_READER_NONE;
+
 	while (next(e, until_ms)) {
-		if (tg_clock_ms() >= until_ms) {
+		if (in_parts || tg_clock_ms() >= until_ms) {
 			engine_schedule(e, 0);
 			return;
 		}

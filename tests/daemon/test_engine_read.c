@@ -394,6 +394,46 @@ START_TEST(a_word_on_a_ledger_that_nobody_waits_for_stops_no_reading)
 }
 END_TEST
 
+/* One turn of the loop that has time left when a reading is through. */
+static void long_turn(void)
+{
+	engine_look_some(&e, tg_clock_ms() + ENGINE_SLICE_MS);
+	engine_step(&e);
+}
+
+/* Else a snapshot would wait until all are read for steps, and steps until all are in the snapshot. */
+START_TEST(snapshots_and_steps_read_large_networks_by_turns)
+{
+	static const struct msg_look ask = { .id = 7 };
+	struct engine_network       *first = engine_network_get(&e, 1);
+
+	e.kernel.read = fake_table.read;
+	desire(TWO_NETWORKS);
+	run();
+	for (struct engine_network *n = first; n != NULL; n = n->after) {
+		n->tenant.ns = dup(control);	/* any will do */
+		n->ifindex = 3;
+		n->suspect = true;
+	}
+	while (e.reader == ENGINE_READER_NONE)
+		long_turn();
+	engine_look_begin(&e, &ask);
+	while (engine_reads(&e, first, ENGINE_READER_STEPS))
+		long_turn();
+	long_turn();
+	ck_assert(engine_reads(&e, first, ENGINE_READER_LOOK));
+	while (engine_reads(&e, first, ENGINE_READER_LOOK))
+		long_turn();
+	ck_assert(engine_reads(&e, network, ENGINE_READER_STEPS));
+	while (engine_reads(&e, network, ENGINE_READER_STEPS))
+		long_turn();
+	long_turn();
+	ck_assert(engine_reads(&e, network, ENGINE_READER_LOOK));
+	engine_pause(&e);
+	engine_network_free(&e, 1);
+}
+END_TEST
+
 void test_engine_read(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
@@ -408,4 +448,5 @@ void test_engine_read(TCase *tc)
 	tcase_add_loop_test(tc, a_last_reading_in_parts_is_taken_once, 0, 2);
 	tcase_add_test(tc, what_is_removed_is_read_in_parts);
 	tcase_add_test(tc, a_word_on_a_ledger_that_nobody_waits_for_stops_no_reading);
+	tcase_add_test(tc, snapshots_and_steps_read_large_networks_by_turns);
 }
