@@ -27,6 +27,15 @@ bool engine_has_removals(const struct engine *e)
 	return next_removal(e, 1) != NULL;
 }
 
+/* What wireguard-go does not answer yet is read anew in the next turn, until it is taken for deaf: on a busy
+ * machine it is only late, and what it counted would be lost. */
+static bool is_through(struct engine *e, enum reading_result result)
+{
+	if (result == READING_WAIT)
+		engine_read_end(e);
+	return result != READING_WAIT && result != READING_MORE;
+}
+
 /* false: it is still being read. */
 static bool count_last(struct engine *e, struct engine_network *n, uint64_t until_ms)
 {
@@ -36,7 +45,7 @@ static bool count_last(struct engine *e, struct engine_network *n, uint64_t unti
 	if (!engine_reads(e, n, ENGINE_READER_LAST))
 		link_down(&n->tenant, NULL);
 	result = engine_read(e, n, ENGINE_READER_LAST, until_ms, NULL);
-	if (result == READING_MORE)
+	if (!is_through(e, result))
 		return false;
 	if (result == READING_DONE)
 		engine_ledger_last(e, n, &e->reading.state);
@@ -54,7 +63,7 @@ static enum presence look_for(struct engine *e, struct engine_network *n, uint64
 	const struct state *state = &e->reading.state;
 	enum presence       presence = PRESENCE_NONE;
 
-	if (result == READING_MORE)
+	if (!is_through(e, result))
 		return PRESENCE_UNKNOWN;
 	if (result == READING_DONE && state->exists)
 		presence = PRESENCE_THERE;

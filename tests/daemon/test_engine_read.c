@@ -25,6 +25,7 @@ void test_engine_read(TCase *tc);
 #define TWO_PEERS                                                                  \
 	DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']},'" PUBLIC_3 \
 	         "':{'allowed_ips':['10.0.0.3']}}")
+#define MOVED	     "{'51821':" NETWORK(PRIVATE_1, "") "}"
 #define TWO_NETWORKS "{'1':" NETWORK(PRIVATE_2, "") ",'51820':" NETWORK(PRIVATE_1, "") "}"
 
 /* An engine whose kernel is a value, and is read in parts, under a clock that stands still: each turn of the
@@ -327,13 +328,12 @@ END_TEST
 /* Its key moves to another network, so it is read before that one begins; in parts, but once. */
 START_TEST(a_last_reading_in_parts_is_taken_once)
 {
-	static const char moved[] = "{'51821':" NETWORK(PRIVATE_1, "") "}";
-	unsigned          turns = 0;
+	unsigned turns = 0;
 
 	settle_two();
 	fake.state.peers[0].rx = fake.state.peers[1].rx = 500;
 	network->keyed = _i != 0;
-	desire(moved);
+	desire(MOVED);
 	e.at = 1;
 	while (!engine_count_moved(&e, network, 0))
 		ck_assert_uint_lt(++turns, STEPS_MOST);
@@ -374,6 +374,43 @@ START_TEST(what_is_removed_is_read_in_parts)
 	ck_assert_int_gt(recv(ends[1], asked, sizeof asked, MSG_DONTWAIT), 0);
 	ck_assert_int_eq(recv(ends[1], asked, sizeof asked, MSG_DONTWAIT), -1);
 	close(ends[1]);
+}
+END_TEST
+
+static unsigned slow;	/* readings that come to nothing, since wireguard-go does not answer yet */
+
+static enum reading_result read_slowly(const struct wireguard *wireguard, struct reading *reading,
+                                       uint64_t until_ms, struct tg_error *err)
+{
+	if (slow == 0)
+		return read_noted(wireguard, reading, until_ms, err);
+	slow--;
+	return READING_WAIT;
+}
+
+/* On a busy machine it answers late: what it counted until the end is not lost. */
+START_TEST(a_last_reading_waits_for_a_wireguard_go_that_takes_its_time)
+{
+	unsigned turns = 0;
+
+	settle_two();
+	fake.state.peers[0].rx = fake.state.peers[1].rx = 500;
+	network->keyed = _i < 2;
+	desire(_i % 2 == 0 ? "{}" : MOVED);
+	e.kernel.read = read_slowly;
+	e.at = 1;
+	slow = 3;
+	while (_i % 2 == 0 ? engine_down_next(&e, 0) : !engine_count_moved(&e, network, 0)) {
+		ck_assert_uint_lt(++turns, STEPS_MOST);
+		slow += _i >= 2 && turns == 3 + PARTS ? 3 : 0;
+	}
+	ck_assert_uint_eq(slow, 0);
+	ck_assert(network->counted);
+	ck_assert_uint_eq(e.readings_count, 2);
+	ck_assert_uint_eq(e.readings[0].rx, 500);
+	ck_assert_int_eq(e.reader, ENGINE_READER_NONE);
+	if (e.networks[51821] != NULL)
+		engine_network_free(&e, 51821);
 }
 END_TEST
 
@@ -449,4 +486,5 @@ void test_engine_read(TCase *tc)
 	tcase_add_test(tc, what_is_removed_is_read_in_parts);
 	tcase_add_test(tc, a_word_on_a_ledger_that_nobody_waits_for_stops_no_reading);
 	tcase_add_test(tc, snapshots_and_steps_read_large_networks_by_turns);
+	tcase_add_loop_test(tc, a_last_reading_waits_for_a_wireguard_go_that_takes_its_time, 0, 4);
 }
