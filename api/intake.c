@@ -190,7 +190,11 @@ static void take(struct conn *conn, const char *text, size_t bytes)
 	}
 	memcpy(conn->bytes + conn->have, text, bytes);
 	conn->have += bytes;
-	conn->again = false;
+	if (conn->again) {
+		/* Set anew, the timer does not go off: without a look to take it ends the connection. */
+		conn->again = false;
+		conn_set_timer(conn);
+	}
 	intake_next(conn);
 }
 

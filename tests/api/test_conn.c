@@ -135,6 +135,22 @@ START_TEST(what_is_asked_ahead_waits_for_a_held_answer)
 }
 END_TEST
 
+/* In one turn of the loop the answer goes out, and more of the next head, which is not whole yet, comes. */
+START_TEST(a_head_may_come_while_the_answer_before_it_goes)
+{
+	server.hold = true;
+	api_server_say(&client, "GET /api/v1/config HTTP/1.1\r\n" API_SERVER_ADMIN "\r\nGET /api/v1/");
+	api_server_run(&server, 20);
+	ck_assert_ptr_nonnull(server.held);
+	server.hold = false;
+	api_reply(server.held, 200, NULL, NULL, "{}", 2);
+	api_server_say(&client, "networks HTTP/1.1\r\n");
+	api_server_run(&server, 20);
+	api_server_say(&client, API_SERVER_ADMIN "\r\n");
+	ck_assert(api_server_until(&client, "\"action\":3}", 1));
+}
+END_TEST
+
 START_TEST(a_body_that_is_expected_is_asked_for)
 {
 	api_server_say(&client, "POST /api/v1/apply HTTP/1.1\r\n" API_SERVER_ADMIN
@@ -506,6 +522,7 @@ void test_conn(TCase *tc)
 	tcase_add_test(tc, requests_may_come_byte_by_byte);
 	tcase_add_test(tc, pipelined_requests_with_bodies_are_told_apart);
 	tcase_add_test(tc, what_is_asked_ahead_waits_for_a_held_answer);
+	tcase_add_test(tc, a_head_may_come_while_the_answer_before_it_goes);
 	tcase_add_test(tc, a_body_that_is_expected_is_asked_for);
 	tcase_add_test(tc, a_body_that_is_refused_is_not_asked_for);
 	tcase_add_test(tc, http_1_0_is_answered_and_closed);
