@@ -91,6 +91,8 @@ static void add_peers(struct engine *e, struct engine_looking *to, const struct 
 	/* As it is booked: a key that the document is to get may not be set yet. */
 	if (n->keyed)
 		network->public_key = n->public_key;
+	/* The link may have been made anew, and not be settled yet. */
+	network->epoch.ifindex = n->tenant.ifindex;
 	for (size_t i = 0; i < have->peers_count; i++)
 		if (model_find_peer(n->desired->model, n->want, &have->peers[i].public_key) != NULL)
 			add_peer(to, have, &have->peers[i]);

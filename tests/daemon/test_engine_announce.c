@@ -10,6 +10,7 @@
 #include "base/snapshot.h"
 #include "daemon/engine.h"
 #include "tests/support/document.h"
+#include "tests/support/kernel.h"
 
 void test_engine_announce(TCase *tc);
 
@@ -97,9 +98,36 @@ START_TEST(what_could_not_be_told_stays_news)
 }
 END_TEST
 
+/* Under the epoch of the link before they would pass for new ones when that is settled, and count twice. */
+START_TEST(counters_of_a_link_that_was_made_anew_are_not_told_as_those_of_the_one_before)
+{
+	struct engine_network *network = e.networks[51820];
+	struct snapshot        snapshot;
+	struct msg             msg;
+	int                    fds[MSG_FDS_MOST];
+
+	fake_reset();
+	fake.state.device = true;
+	e.kernel = fake_kernel_of();
+	network->tenant.ns = dup(control);	/* any will do */
+	network->ifindex = 2;
+	network->tenant.ifindex = 3;
+	e.looking = (struct engine_looking){ .active = true, .at = 1 };
+	engine_look_some(&e, UINT64_MAX);
+	ck_assert_int_eq(channel_wait(control, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, &msg, fds, NULL), 1);
+	ck_assert_uint_eq(msg.type, MSG_SNAPSHOT);
+	ck_assert_int_eq(snapshot_unpack(fds[0], &snapshot, NULL), 0);
+	ck_assert_uint_eq(snapshot.networks_count, 1);
+	ck_assert_uint_eq(snapshot.networks[0].epoch.ifindex, 3);
+	snapshot_clear(&snapshot);
+	close(fds[0]);
+}
+END_TEST
+
 void test_engine_announce(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, what_is_up_is_told_when_it_is_news);
 	tcase_add_test(tc, what_could_not_be_told_stays_news);
+	tcase_add_test(tc, counters_of_a_link_that_was_made_anew_are_not_told_as_those_of_the_one_before);
 }
