@@ -134,9 +134,11 @@ static void enlist_one(struct engine_network *n)
 static void list_names(struct engine *e)
 {
 	struct tg_error err;
+	bool            failed = netns_list(e->host.prefix, on_listed, e, &err) != 0;
 
-	e->unlisted = netns_list(e->host.prefix, on_listed, e, &err) != 0;
-	if (e->unlisted)
+	/* Of what comes before somebody watches nobody tells. */
+	e->unlisted = failed || e->names == NULL;
+	if (failed)
 		tg_log(TG_LOG_WARN, err.text, NULL);
 }
 
@@ -146,7 +148,7 @@ bool engine_enlist(struct engine *e, struct engine_model *held, bool whole)
 	bool                changed = false;
 
 	/* While somebody watches, a name that nobody told of is not there. */
-	if (whole || e->unlisted || e->names == NULL)
+	if (whole || e->unlisted)
 		list_names(e);
 	for (struct engine_network *n = engine_next(e, 1); whole && n != NULL; n = n->after)
 		want(n, held, NULL);

@@ -193,6 +193,19 @@ START_TEST(a_last_reading_is_taken_again_for_each_document)
 }
 END_TEST
 
+/* No inotify instance was left at first, for one.  Nobody told of names that came before there was. */
+START_TEST(names_are_listed_once_more_when_somebody_watches)
+{
+	desire(TWO("1420"));
+	ck_assert(e.unlisted);
+	e.names = (struct event *)&e;	/* any will do */
+	enlist("{}", false);
+	ck_assert(!e.unlisted);
+	desire(TWO("1420"));
+	ck_assert(!e.unlisted);
+}
+END_TEST
+
 void test_engine_networks(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -204,4 +217,5 @@ void test_engine_networks(TCase *tc)
 	tcase_add_test(tc, what_is_new_in_a_document_leaves_the_rest_wanted_and_settled);
 	tcase_add_test(tc, control_hears_what_is_up_when_that_is_another);
 	tcase_add_test(tc, a_last_reading_is_taken_again_for_each_document);
+	tcase_add_test(tc, names_are_listed_once_more_when_somebody_watches);
 }
