@@ -305,8 +305,7 @@ static enum http_step request_take(struct http_conn *c, const struct http_head *
 
 	if (c->use.host != NULL && c->use.host->redirect_to_https && status != 503) {
 		if (!http_forward_is_acme(head, bytes)) {
-			if (http_body_is_done(&c->request) &&
-			    http_kept_put(&c->in, bytes + head->bytes, len - head->bytes) == -1)
+			if (http_kept_put(&c->in, bytes + head->bytes, len - head->bytes) == -1)
 				return http_conn_finish(c, true);
 			return request_redirect(c, head, bytes, name);
 		}

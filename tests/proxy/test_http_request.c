@@ -102,6 +102,23 @@ START_TEST(a_redirection_needs_no_upstream)
 }
 END_TEST
 
+START_TEST(a_body_that_comes_with_a_redirected_request_is_counted)
+{
+	static const char  request[] = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 6\r\n\r\nabc";
+	struct routes_host host = host_a();
+	int                client;
+
+	host.scheme[ROUTES_HTTP].redirect_to_https = 1;
+	route(host);
+	client = ask(request);
+	hear_status(client, 308);
+	web_say(&in, client, "def");
+	ck_assert_int_eq(web_end(&in, client), 0);
+	ingress_run(&in, 20);
+	ck_assert_uint_eq(in.slots[7].rx, strlen(request) + 3);
+}
+END_TEST
+
 START_TEST(the_document_may_set_the_host)
 {
 	struct routes_host host = host_a();
@@ -425,6 +442,7 @@ void test_http_request(TCase *tc)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_redirection_spares_acme);
 	tcase_add_test(tc, a_redirection_needs_no_upstream);
+	tcase_add_test(tc, a_body_that_comes_with_a_redirected_request_is_counted);
 	tcase_add_test(tc, the_document_may_set_the_host);
 	tcase_add_test(tc, a_network_that_is_down_is_a_502);
 	tcase_add_test(tc, connections_of_a_host_are_limited);
