@@ -183,7 +183,7 @@ void engine_read_end(struct engine *e);
  * `hasty`: what the document did not change is looked at behind. */
 void engine_begin(struct engine *e, bool hasty);
 void engine_step(struct engine *e);
-/* Gives up what is under way: control is gone. */
+/* Gives up what is under way, but for a snapshot: documents may come one behind the other. */
 void engine_pause(struct engine *e);
 
 /* engine_remove.c: one network at a time, or a part of its reading; false when there is none left. */

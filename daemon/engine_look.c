@@ -165,8 +165,11 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 		bool through = true;
 
 		looking->at = n->tenant.port;
-		if (n->want == NULL || (looking->ask.port != 0 && looking->ask.port != n->tenant.port))
+		if (n->want == NULL || (looking->ask.port != 0 && looking->ask.port != n->tenant.port)) {
+			if (engine_reads(e, n, ENGINE_READER_LOOK))
+				engine_read_end(e);	/* a new document came */
 			continue;
+		}
 		through = look_at(e, looking, n, until_ms);
 		looking->at += through;
 		/* Behind a reading in parts the steps have their turn. */

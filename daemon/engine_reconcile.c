@@ -27,7 +27,8 @@ static void drop_plan(struct engine *e)
 void engine_pause(struct engine *e)
 {
 	drop_plan(e);
-	engine_read_end(e);
+	if (e->reader != ENGINE_READER_LOOK)
+		engine_read_end(e);
 	e->readings_count = 0;
 	e->rekeying = false;
 	e->hasty = false;

@@ -129,6 +129,7 @@ static void on_control_closed(struct channel *channel, void *arg)
 	e->news = true;	/* to the next one */
 	/* Its successor sends the document again; until then nothing is touched. */
 	engine_pause(e);
+	engine_read_end(e);
 }
 
 static void on_broker_closed(struct channel *channel, void *arg)
@@ -202,6 +203,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static void engine_close(struct engine *e)
 {
 	engine_pause(e);
+	engine_read_end(e);
 	engine_watch_stop(e);
 	free(e->readings);
 	snapshot_clear(&e->looking.snapshot);

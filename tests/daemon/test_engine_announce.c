@@ -18,10 +18,19 @@ void test_engine_announce(TCase *tc);
 static struct engine e;
 static int           control;
 
-static void begin(void)
+static void desire(const char *document)
 {
 	struct engine_model *held = calloc(1, sizeof *held);
-	int                  ends[2];
+
+	ck_assert_ptr_nonnull(held);
+	held->refs = 1;
+	held->model = document_read(document, NULL);
+	engine_enlist(&e, held, true);
+}
+
+static void begin(void)
+{
+	int ends[2];
 
 	memset(&e, 0, sizeof e);
 	strcpy(e.host.prefix, "no-namespace-has-this-");
@@ -30,10 +39,8 @@ static void begin(void)
 	control = ends[1];
 	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
 	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
-	ck_assert(held != NULL && e.networks != NULL);
-	held->refs = 1;
-	held->model = document_read(DOCUMENT(""), NULL);
-	engine_enlist(&e, held, true);
+	ck_assert_ptr_nonnull(e.networks);
+	desire(DOCUMENT(""));
 	e.generation = 7;
 }
 
@@ -98,29 +105,61 @@ START_TEST(what_could_not_be_told_stays_news)
 }
 END_TEST
 
-/* Under the epoch of the link before they would pass for new ones when that is settled, and count twice. */
-START_TEST(counters_of_a_link_that_was_made_anew_are_not_told_as_those_of_the_one_before)
+/* Makes the snapshot that was asked for, and returns it as control gets it. */
+static struct snapshot looked(void)
+{
+	struct snapshot snapshot;
+	struct msg      msg;
+	int             fds[MSG_FDS_MOST];
+
+	engine_look_some(&e, UINT64_MAX);
+	ck_assert_int_eq(channel_wait(control, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, &msg, fds, NULL), 1);
+	ck_assert_uint_eq(msg.type, MSG_SNAPSHOT);
+	ck_assert_int_eq(snapshot_unpack(fds[0], &snapshot, NULL), 0);
+	close(fds[0]);
+	return snapshot;
+}
+
+static struct engine_network *is_read(void)
 {
 	struct engine_network *network = e.networks[51820];
-	struct snapshot        snapshot;
-	struct msg             msg;
-	int                    fds[MSG_FDS_MOST];
 
 	fake_reset();
 	fake.state.device = true;
 	e.kernel = fake_kernel_of();
 	network->tenant.ns = dup(control);	/* any will do */
-	network->ifindex = 2;
-	network->tenant.ifindex = 3;
+	network->ifindex = network->tenant.ifindex = 2;
 	e.looking = (struct engine_looking){ .active = true, .at = 1 };
-	engine_look_some(&e, UINT64_MAX);
-	ck_assert_int_eq(channel_wait(control, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, &msg, fds, NULL), 1);
-	ck_assert_uint_eq(msg.type, MSG_SNAPSHOT);
-	ck_assert_int_eq(snapshot_unpack(fds[0], &snapshot, NULL), 0);
+	return network;
+}
+
+/* Under the epoch of the link before they would pass for new ones when that is settled, and count twice. */
+START_TEST(counters_of_a_link_that_was_made_anew_are_not_told_as_those_of_the_one_before)
+{
+	struct engine_network *network = is_read();
+	struct snapshot        snapshot;
+
+	network->tenant.ifindex = 3;
+	snapshot = looked();
 	ck_assert_uint_eq(snapshot.networks_count, 1);
 	ck_assert_uint_eq(snapshot.networks[0].epoch.ifindex, 3);
 	snapshot_clear(&snapshot);
-	close(fds[0]);
+}
+END_TEST
+
+START_TEST(a_network_that_is_not_wanted_any_more_is_read_no_further)
+{
+	struct engine_network *network = is_read();
+	struct snapshot        snapshot;
+
+	fake.parts = 1;
+	ck_assert_int_eq(engine_read(&e, network, ENGINE_READER_LOOK, 0, NULL), READING_MORE);
+	e.looking.at = 51820;
+	desire("{}");
+	snapshot = looked();
+	ck_assert_uint_eq(snapshot.networks_count, 0);
+	ck_assert_int_eq(e.reader, ENGINE_READER_NONE);
+	snapshot_clear(&snapshot);
 }
 END_TEST
 
@@ -130,4 +169,5 @@ void test_engine_announce(TCase *tc)
 	tcase_add_test(tc, what_is_up_is_told_when_it_is_news);
 	tcase_add_test(tc, what_could_not_be_told_stays_news);
 	tcase_add_test(tc, counters_of_a_link_that_was_made_anew_are_not_told_as_those_of_the_one_before);
+	tcase_add_test(tc, a_network_that_is_not_wanted_any_more_is_read_no_further);
 }
