@@ -47,18 +47,25 @@ static void list_remove(struct engine *e, struct engine_network *n)
 		e->last = n->before;
 }
 
+static struct engine_network *network_new(struct engine *e, uint16_t port)
+{
+	struct engine_network *n = calloc(1, sizeof *n);
+
+	if (n == NULL)
+		tg_die("out of memory for a network");
+	tenant_init(&n->tenant, port);
+	n->engine = e;
+	n->watched = -1;
+	return n;
+}
+
 struct engine_network *engine_network_get(struct engine *e, uint16_t port)
 {
 	struct engine_network *n = e->networks[port];
 
 	if (n != NULL)
 		return n;
-	n = calloc(1, sizeof *n);
-	if (n == NULL)
-		tg_die("out of memory for a network");
-	tenant_init(&n->tenant, port);
-	n->engine = e;
-	n->watched = -1;
+	n = network_new(e, port);
 	list_add(e, n, engine_next(e, port));
 	e->networks[port] = n;
 	e->present[port / WORD_BITS] |= UINT64_C(1) << port % WORD_BITS;
