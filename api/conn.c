@@ -19,7 +19,6 @@
 #include "base/fd.h"
 
 #define AHEAD_MOST (16U << 10) /* bytes read of the next requests while one is answered */
-#define PUSH_MOST  (4 * AHEAD_MOST)
 
 static unsigned state_ms(const struct conn *conn)
 {
@@ -76,21 +75,18 @@ void conn_drop_request(struct conn *conn)
 	body_clear(&conn->body, &conn->listener->api->big_bodies);
 }
 
-/* What is asked ahead of an answer waits in the kernel, past the first bytes.  evhttp reads again with
- * every chunk of an answer: who still pushes then is no client.  (A high-water mark would do, but
- * libevent sets it with memory that it does not check.) */
-static void hold_back(struct conn *conn, size_t ahead)
+/* (A high-water mark would do, but libevent sets it with memory that it does not check.) */
+void conn_hold_back(struct conn *conn)
 {
-	if (ahead >= AHEAD_MOST)
+	if (conn->have + evbuffer_get_length(bufferevent_get_input(conn->bev)) >= AHEAD_MOST)
 		bufferevent_disable(conn->bev, EV_READ);
-	if (ahead >= PUSH_MOST)
-		conn_close_soon(conn);
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct conn *conn = arg;
 
+	(void)input;
 	if (conn->own_bytes || info->n_added == 0)
 		return;
 	switch (conn->state) {
@@ -105,7 +101,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 	case CONN_HANDED:
 	case CONN_CALL:
 	case CONN_SEND:
-		hold_back(conn, evbuffer_get_length(input));
+		conn_hold_back(conn);
 		return;
 	}
 }
@@ -140,8 +136,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	conn->again = false;
 	conn_set_timer(conn);
 	intake_next(conn);
-	if (conn->state == CONN_HANDED)
+	if (conn->state == CONN_HANDED) {
+		conn_hold_back(conn);
 		bufferevent_trigger(conn->bev, EV_READ, 0);
+	}
 }
 
 static struct bufferevent *make_bev(const struct api *api, bool local)

@@ -66,6 +66,9 @@ void conn_request(struct conn *conn, struct evhttp_request *evreq);
 void conn_answered(struct conn *conn, struct body *body);
 /* The same for a stream, which is still to be told when the client leaves. */
 void conn_streams(struct conn *conn);
+/* What is asked ahead of an answer waits in the kernel, past the first bytes.  For after each call that has
+ * evhttp send: it reads again then. */
+void conn_hold_back(struct conn *conn);
 /* For intake.c: the next state and its time-out; the time-out alone, anew; the memory of a request. */
 void conn_enter(struct conn *conn, enum conn_state next);
 void conn_set_timer(struct conn *conn);

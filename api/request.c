@@ -110,6 +110,7 @@ static void send_whole(struct api_request *request, int status, struct evbuffer 
 {
 	conn_answered(request->conn, &request->body);
 	evhttp_send_reply(request->evreq, status, errors_phrase(status), request->head ? NULL : body);
+	conn_hold_back(request->conn);
 	request_free(request);
 }
 
@@ -216,12 +217,14 @@ static void on_sent(struct evhttp_connection *evcon, void *arg)
 /* The client of a HEAD has all it wants: for who streams, it is as if it had left. */
 static void stream_head_only(struct api_request *request)
 {
+	struct conn *conn = request->conn;
 	struct evhttp_request *evreq = request->evreq;
 
-	conn_answered(request->conn, &request->body);
+	conn_answered(conn, &request->body);
 	request->conn = NULL;
 	request->evreq = NULL;
 	evhttp_send_reply(evreq, 200, errors_phrase(200), NULL);
+	conn_hold_back(conn);
 	event_active(request->turn, EV_TIMEOUT, 0);
 }
 
@@ -253,6 +256,7 @@ void api_stream_begin(struct api_request *request, const char *type, int64_t sto
 	}
 	conn_streams(request->conn);
 	evhttp_send_reply_start(request->evreq, 200, errors_phrase(200));
+	conn_hold_back(request->conn);
 	event_active(request->turn, EV_TIMEOUT, 0);
 }
 
@@ -264,10 +268,12 @@ void api_stream_chunk(struct api_request *request, const char *data, size_t byte
 	if (request->conn == NULL || request->conn->state != CONN_SEND)
 		return;
 	buffer = evbuffer_new();
-	if (buffer == NULL || evbuffer_add(buffer, data, bytes) == -1)
+	if (buffer == NULL || evbuffer_add(buffer, data, bytes) == -1) {
 		conn_close_soon(request->conn);
-	else
+	} else {
 		evhttp_send_reply_chunk_with_cb(request->evreq, buffer, on_sent, request);
+		conn_hold_back(request->conn);
+	}
 	if (buffer != NULL)
 		evbuffer_free(buffer);
 }
@@ -282,10 +288,17 @@ void api_stream_end(struct api_request *request, bool whole)
 	if (conn == NULL)
 		return;
 	conn->request = NULL;
-	if (whole && conn->state == CONN_SEND)
-		evhttp_send_reply_end(evreq);
-	else
+	if (!whole || conn->state != CONN_SEND) {
 		conn_close_soon(conn);
+		return;
+	}
+
+	/* What is not kept may end within the call. */
+	bool kept = conn->gate.head.keep_alive;
+
+	evhttp_send_reply_end(evreq);
+	if (kept)
+		conn_hold_back(conn);
 }
 
 size_t api_stream_waiting(const struct api_request *request)

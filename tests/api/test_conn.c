@@ -151,6 +151,36 @@ START_TEST(a_head_may_come_while_the_answer_before_it_goes)
 }
 END_TEST
 
+/* However fast they come: what is kept of them does not grow with each answer. */
+START_TEST(requests_without_end_wait_in_the_kernel)
+{
+	static const char one[] = "GET /api/v1/health HTTP/1.1\r\nHost: x\r\n\r\n";
+	const size_t count = 8000, bytes = count * (sizeof(one) - 1);
+	const struct api_listener *listener;
+	const struct conn *conn;
+	char *text = malloc(bytes);
+	size_t sent = 0, most = 0;
+
+	ck_assert_ptr_nonnull(text);
+	for (size_t i = 0; i < count; i++)
+		memcpy(text + i * (sizeof(one) - 1), one, sizeof(one) - 1);
+	for (unsigned turns = 0; server.calls < count && turns < 100 * count && !client.closed; turns++) {
+		ssize_t n = send(client.fd, text + sent, bytes - sent, MSG_NOSIGNAL);
+
+		sent += n > 0 ? (size_t)n : 0;
+		api_server_turn(&server);
+		api_server_read(&client);
+		LIST_FOREACH(listener, &server.api->listeners, entry)
+			LIST_FOREACH(conn, &listener->conns, entry)
+				most = conn->room > most ? conn->room : most;
+	}
+	free(text);
+	ck_assert_uint_eq(server.calls, count);
+	ck_assert_uint_gt(most, 0);
+	ck_assert_uint_le(most, 32U << 10);
+}
+END_TEST
+
 START_TEST(a_body_that_is_expected_is_asked_for)
 {
 	api_server_say(&client, "POST /api/v1/apply HTTP/1.1\r\n" API_SERVER_ADMIN
@@ -523,6 +553,7 @@ void test_conn(TCase *tc)
 	tcase_add_test(tc, pipelined_requests_with_bodies_are_told_apart);
 	tcase_add_test(tc, what_is_asked_ahead_waits_for_a_held_answer);
 	tcase_add_test(tc, a_head_may_come_while_the_answer_before_it_goes);
+	tcase_add_test(tc, requests_without_end_wait_in_the_kernel);
 	tcase_add_test(tc, a_body_that_is_expected_is_asked_for);
 	tcase_add_test(tc, a_body_that_is_refused_is_not_asked_for);
 	tcase_add_test(tc, http_1_0_is_answered_and_closed);
