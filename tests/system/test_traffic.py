@@ -63,8 +63,7 @@ def test_three_megabytes_over_https_stand_under_the_right_peer_and_host(pair):
     until(lambda: peer_traffic(everything(api), tenant)[0] >= MEGABYTES_3, "the peer's bytes are recorded")
     until(lambda: host_traffic(everything(api), tenant)["tx"] >= MEGABYTES_3, "the host's bytes are recorded")
     answer = everything(api)
-    # What a busy machine sends again is the peer's, too.
-    assert peer_traffic(answer, tenant)[0] < 1.75 * MEGABYTES_3
+    assert peer_traffic(answer, tenant)[0] < 1.25 * MEGABYTES_3
     host = host_traffic(answer, tenant)
     assert host["connections"] == 1
     assert MEGABYTES_3 < host["tx"] < 1.05 * MEGABYTES_3
@@ -221,7 +220,7 @@ def test_bytes_of_a_removed_and_returned_peer_are_counted_once(pair):
     until(lambda: pings(tenant.only.name, "10.0.0.1"), "the tunnel is back", 30)
     curl(f"https://{tenant.host}/bytes/300000", certificate=tenant.certificate)
     until(lambda: peer_traffic(everything(api), tenant)[0] >= 600_000, "both are recorded")
-    assert peer_traffic(everything(api), tenant)[0] < 900_000
+    assert peer_traffic(everything(api), tenant)[0] < 800_000
 
 
 @pytest.mark.kernel
