@@ -1,8 +1,11 @@
 #include "base/hash.h"
 
 #include <endian.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "base/error.h"
 
 int tg_hash_key_make(struct tg_hash_key *key)
 {
@@ -57,4 +60,20 @@ uint64_t tg_hash(const struct tg_hash_key *key, const void *bytes, size_t len)
 	v[2] ^= 0xff;
 	rounds(v, 4);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static struct tg_hash_key own_key;
+
+static void own_key_make(void)
+{
+	if (tg_hash_key_make(&own_key) == -1)
+		tg_die("no random numbers");
+}
+
+uint64_t tg_hash_own(const void *bytes, size_t len)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, own_key_make);
+	return tg_hash(&own_key, bytes, len);
 }

@@ -14,5 +14,7 @@ struct tg_hash_key {
 int tg_hash_key_make(struct tg_hash_key *key);
 /* SipHash-2-4. */
 uint64_t tg_hash(const struct tg_hash_key *key, const void *bytes, size_t len);
+/* With a key that this process alone has; from any thread.  Dies where the kernel gives no random key. */
+uint64_t tg_hash_own(const void *bytes, size_t len);
 
 #endif

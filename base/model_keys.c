@@ -9,7 +9,7 @@
 #define uthash_malloc(bytes)	     model_alloc(bytes)
 #define uthash_free(memory, bytes)   model_release(memory)
 #define uthash_nonfatal_oom(element) model_release(element)
-#include <uthash.h>
+#include "base/uthash.h"
 
 /* A document has 65,535 networks at most: all of its keys fit. */
 #define KEYS_MOST 65536

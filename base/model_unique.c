@@ -11,7 +11,7 @@
 #define uthash_malloc(bytes)	     model_alloc(bytes)
 #define uthash_free(memory, bytes)   model_release(memory)
 #define uthash_nonfatal_oom(element) (b->no_memory = true)
-#include <uthash.h>
+#include "base/uthash.h"
 
 /* Up to so many members are compared with each other: most objects are that small. */
 #define FEW 8

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
+#include "base/uthash.h"
 #include "cli/show.h"
 
 #define LINE_MOST 1024

@@ -6,7 +6,7 @@
 
 #define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
 #define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "base/uthash.h"
 
 #include "base/clock.h"
 #include "base/model.h"

@@ -10,7 +10,7 @@
 
 #define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
 #define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "base/uthash.h"
 
 #include "base/channel.h"
 #include "base/error.h"

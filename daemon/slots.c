@@ -6,7 +6,7 @@
 
 #define uthash_nonfatal_oom(entry) ((entry)->listed = false)
 #define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "base/uthash.h"
 
 enum slot_state { SLOT_USED, SLOT_RETIRING, SLOT_QUIET, SLOT_READ };
 

@@ -6,9 +6,8 @@
 
 #define uthash_nonfatal_oom(entry) ((entry)->listed = false)
 #define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "base/uthash.h"
 
-#include "base/hash.h"
 #include "proxy/counters.h"
 #include "proxy/worker.h"
 
@@ -23,21 +22,14 @@ struct record {
 };
 
 struct hosts {
-	struct record     *all;
-	struct record     *listed[2];	/* by scheme: tables of names */
-	struct tg_hash_key hash_key;	/* of names: tenants choose them */
-	bool               swapping;	/* records are freed afterwards */
+	struct record *all;
+	struct record *listed[2];	/* by scheme: tables of names */
+	bool           swapping;	/* records are freed afterwards */
 };
 
 struct hosts *hosts_new(void)
 {
-	struct hosts *hosts = calloc(1, sizeof(*hosts));
-
-	if (hosts == NULL || tg_hash_key_make(&hosts->hash_key) == -1) {
-		free(hosts);
-		return NULL;
-	}
-	return hosts;
+	return calloc(1, sizeof(struct hosts));
 }
 
 static struct record *record_of(struct host *host)
@@ -74,16 +66,11 @@ void hosts_free(struct hosts *hosts)
 	free(hosts);
 }
 
-static uint32_t hash_of(const struct hosts *hosts, const char *name)
-{
-	return (uint32_t)tg_hash(&hosts->hash_key, name, strlen(name));
-}
-
 static struct record *record_find(struct hosts *hosts, enum routes_scheme scheme, const char *name)
 {
 	struct record *record;
 
-	HASH_FIND_BYHASHVALUE(hh, hosts->listed[scheme], name, strlen(name), hash_of(hosts, name), record);
+	HASH_FIND(hh, hosts->listed[scheme], name, strlen(name), record);
 	return record;
 }
 
@@ -111,7 +98,6 @@ static struct record *record_new(struct hosts *hosts, enum routes_scheme scheme,
 	*record = (struct record){
 		.host = {
 			.name = name,
-			.name_hash = hash_of(hosts, name),
 			.host_header = header_bytes != 0 ? header : NULL,
 			.upstreams = upstreams,
 			.netns_cookie = from->netns_cookie,
@@ -126,12 +112,12 @@ static struct record *record_new(struct hosts *hosts, enum routes_scheme scheme,
 		.next = hosts->all,
 		.listed = true,
 	};
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, hosts->listed[scheme], record->host.name, name_bytes - 1,
-	                            record->host.name_hash, record);
+	HASH_ADD_KEYPTR(hh, hosts->listed[scheme], record->host.name, name_bytes - 1, record);
 	if (!record->listed) {
 		free(record);
 		return NULL;
 	}
+	record->host.name_hash = record->hh.hashv;
 	if (hosts->all != NULL)
 		hosts->all->previous = record;
 	hosts->all = record;

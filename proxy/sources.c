@@ -7,10 +7,9 @@
 
 #define uthash_nonfatal_oom(entry) ((entry)->connections = 0)
 #define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "base/uthash.h"
 
 #include "base/address.h"
-#include "base/hash.h"
 
 /* Without padding, because it is compared as bytes. */
 struct key {
@@ -25,9 +24,8 @@ struct source {
 };
 
 struct sources {
-	struct source     *table;
-	struct tg_hash_key hash_key;	/* or the owner of many addresses could fill one bucket */
-	uint32_t           most;
+	struct source *table;
+	uint32_t       most;
 };
 
 static struct key key_of(const struct tg_endpoint *client)
@@ -42,11 +40,8 @@ struct sources *sources_new(uint32_t most)
 {
 	struct sources *sources = calloc(1, sizeof(*sources));
 
-	if (sources == NULL || tg_hash_key_make(&sources->hash_key) == -1) {
-		free(sources);
-		return NULL;
-	}
-	sources->most = most;
+	if (sources != NULL)
+		sources->most = most;
 	return sources;
 }
 
@@ -65,16 +60,11 @@ void sources_free(struct sources *sources)
 	free(sources);
 }
 
-static unsigned hash_of(const struct sources *sources, const struct key *key)
-{
-	return (unsigned)tg_hash(&sources->hash_key, key, sizeof(*key));
-}
-
 static struct source *source_find(struct sources *sources, const struct key *key)
 {
 	struct source *source;
 
-	HASH_FIND_BYHASHVALUE(hh, sources->table, key, sizeof(*key), hash_of(sources, key), source);
+	HASH_FIND(hh, sources->table, key, sizeof(*key), source);
 	return source;
 }
 
@@ -92,7 +82,7 @@ bool sources_enter(struct sources *sources, const struct tg_endpoint *client)
 			return false;
 		source->key = key;
 		source->connections = 1;
-		HASH_ADD_BYHASHVALUE(hh, sources->table, key, sizeof(key), hash_of(sources, &key), source);
+		HASH_ADD(hh, sources->table, key, sizeof(key), source);
 		if (source->connections == 1)
 			return true;
 		free(source);	/* no memory for the table */

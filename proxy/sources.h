@@ -10,7 +10,7 @@
 struct sources;
 struct tg_endpoint;
 
-/* `most` 0: no limit, nothing is kept.  NULL when out of memory or random numbers. */
+/* `most` 0: no limit, nothing is kept.  NULL when out of memory. */
 struct sources *sources_new(uint32_t most);
 void sources_free(struct sources *sources);
 /* false: the client has as many as it may (or no memory is left); else sources_leave() undoes it. */

@@ -3,6 +3,9 @@
 #include <check.h>
 #include <string.h>
 
+#include "base/uthash.h"
+#include "tests/support/hashes.h"
+
 void test_hash(TCase *tc);
 
 /* Of the authors' reference implementation: the key is 00 01 .. 0f, the input of length n 00 01 .. n-1. */
@@ -39,8 +42,32 @@ START_TEST(every_key_gives_other_hashes)
 }
 END_TEST
 
+#define MANY 100
+
+START_TEST(names_chosen_to_meet_in_one_bucket_of_a_table_do_not)
+{
+	struct named {
+		char           name[32];
+		UT_hash_handle hh;
+	} all[MANY], *table = NULL;
+	unsigned last = 0;
+	unsigned crowd = 0;
+
+	for (int i = 0; i < MANY; i++) {
+		hashes_name(all[i].name, sizeof all[i].name, "https://", &last);
+		HASH_ADD_STR(table, name, &all[i]);
+	}
+	for (unsigned i = 0; i < table->hh.tbl->num_buckets; i++)
+		if (table->hh.tbl->buckets[i].count > crowd)
+			crowd = table->hh.tbl->buckets[i].count;
+	ck_assert_uint_lt(crowd, MANY / 2);
+	HASH_CLEAR(hh, table);
+}
+END_TEST
+
 void test_hash(TCase *tc)
 {
 	tcase_add_test(tc, hashes_are_those_of_the_reference);
 	tcase_add_test(tc, every_key_gives_other_hashes);
+	tcase_add_test(tc, names_chosen_to_meet_in_one_bucket_of_a_table_do_not);
 }

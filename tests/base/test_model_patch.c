@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include <check.h>
-#include <uthash.h>
 
 #include "tests/support/document.h"
 #include "tests/support/failing.h"
+#include "tests/support/hashes.h"
 
 void test_model_patch(TCase *tc);
 
@@ -208,11 +208,11 @@ START_TEST(patching_without_memory_says_so)
 }
 END_TEST
 
-/* Where members are looked up by hash, these two are told apart by their names alone: that of one which the
- * patch took out is not read any more. */
-#define TAKEN_OUT "ssh://010872"
-#define ALIKE	  "ssh://283096"
+#define TAKEN_OUT "ssh://1"
+#define ALIKE	  "ssh://2"
 
+/* Where all hashes are alike, members are told apart by their names alone: that of one which the patch took
+ * out is not read any more. */
 START_TEST(a_name_that_was_taken_out_is_not_compared_with)
 {
 	struct model_faults faults = { .count = 0 };
@@ -220,13 +220,11 @@ START_TEST(a_name_that_was_taken_out_is_not_compared_with)
 	struct model       *wanted = document_read(ONE("", "", "'" ALIKE "':[2]"), NULL);
 	struct model       *to;
 	struct model_diff   diff;
-	unsigned            one, other;
 
-	HASH_VALUE(TAKEN_OUT, strlen(TAKEN_OUT), one);
-	HASH_VALUE(ALIKE, strlen(ALIKE), other);
-	ck_assert_uint_eq(one, other);
+	hashes_alike(true);
 	ck_assert_int_eq(MODEL_OK, patch(active, "{'1':{'proxy':{'" TAKEN_OUT "':null,'" ALIKE "':[2]}}}",
 	                                 &to, &faults));
+	hashes_alike(false);
 	ck_assert_int_eq(model_diff(wanted, to, &diff), 0);
 	ck_assert(diff.equal);
 	model_diff_clear(&diff);
@@ -237,9 +235,43 @@ START_TEST(a_name_that_was_taken_out_is_not_compared_with)
 }
 END_TEST
 
+#define MANY 100
+
+/* Three looks for names that stand twice (in the patch, in both as they are normalised) take two hashes of
+ * each; what is more is the merging's. */
+START_TEST(names_chosen_to_meet_in_one_bucket_are_merged_without_a_crowd)
+{
+	struct model_faults faults = { .count = 0 };
+	struct model       *active, *to;
+	char                members[MANY * 24] = "";
+	char                text[sizeof members + 512];
+	unsigned            last = 0;
+	size_t              crowd;
+
+	for (size_t i = 0, len = 0; i < MANY; i++) {
+		char name[20];
+
+		hashes_name(name, sizeof name, "ssh://", &last);
+		len += (size_t)snprintf(members + len, sizeof members - len, "%s'%s':[1]",
+		                        i > 0 ? "," : "", name);
+	}
+	snprintf(text, sizeof text, "{'1':" NETWORK(PRIVATE_1, ",'proxy':{%s}") "}", members);
+	active = document_read(text, NULL);
+	snprintf(text, sizeof text, "{'1':{'proxy':{%s}}}", members);
+	hashes_begin();
+	ck_assert_int_eq(MODEL_OK, patch(active, text, &to, &faults));
+	ck_assert_uint_ge(hashes_end(&crowd), 7 * MANY);
+	ck_assert_uint_lt(crowd, MANY);
+	model_faults_clear(&faults);
+	model_free(active);
+	model_free(to);
+}
+END_TEST
+
 void test_model_patch(TCase *tc)
 {
 	tcase_add_test(tc, a_name_that_was_taken_out_is_not_compared_with);
+	tcase_add_test(tc, names_chosen_to_meet_in_one_bucket_are_merged_without_a_crowd);
 	tcase_add_test(tc, an_empty_patch_changes_nothing);
 	tcase_add_test(tc, fields_are_set_and_taken_back);
 	tcase_add_test(tc, null_removes_a_network_a_peer_and_a_host);

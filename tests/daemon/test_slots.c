@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/support/failing.h"
+#include "tests/support/hashes.h"
 
 void test_slots(TCase *tc);
 
@@ -190,6 +191,26 @@ START_TEST(without_memory_a_host_gets_no_slot_and_the_others_do)
 }
 END_TEST
 
+#define MANY 100
+
+START_TEST(hosts_are_looked_up_by_a_hash_with_a_key)
+{
+	struct slots *slots = slots_new(MANY);
+	char          host[32];
+	size_t        crowd;
+
+	slots_table_begin(slots);
+	hashes_begin();
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(host, sizeof host, "%u.example", i);
+		ck_assert_uint_eq(take(slots, &one, host), i);
+	}
+	ck_assert_uint_ge(hashes_end(&crowd), MANY);
+	ck_assert_uint_lt(crowd, MANY / 2);
+	slots_free(slots);
+}
+END_TEST
+
 void test_slots(TCase *tc)
 {
 	tcase_add_test(tc, a_host_keeps_its_slot_and_networks_do_not_share_one);
@@ -199,5 +220,6 @@ void test_slots(TCase *tc)
 	tcase_add_test(tc, a_host_that_comes_back_goes_on_in_its_slot);
 	tcase_add_test(tc, what_the_database_remembers_is_not_given_to_others);
 	tcase_add_test(tc, when_all_slots_are_used_there_is_none);
+	tcase_add_test(tc, hosts_are_looked_up_by_a_hash_with_a_key);
 	tcase_add_test(tc, without_memory_a_host_gets_no_slot_and_the_others_do);
 }

@@ -2,9 +2,9 @@
 
 #include <check.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/address.h"
+#include "base/uthash.h"
 
 void test_sources(TCase *tc);
 
@@ -99,7 +99,7 @@ START_TEST(nobody_can_fill_one_bucket)
 
 		memcpy(client.bytes + 4, &i, sizeof i);
 		memcpy(key.bytes, client.bytes, 8);
-		HASH_VALUE(&key, sizeof key, hash);
+		HASH_JEN(&key, sizeof key, hash);
 		if (hash % 16384 != 0)
 			continue;
 		ck_assert(sources_enter(sources, &client));
