@@ -128,25 +128,25 @@ static int start(const struct netns_host *host, struct tenant *tenant, struct tg
 	return 0;
 }
 
-/* Follows the process that answered. */
-static void watch(struct tenant *tenant, pid_t pid)
-{
-	tenant->started_at_ms = 0;
-	if (tenant->pid == pid && tenant->pidfd != -1)
-		return;
-	tg_close_at(&tenant->pidfd);
-	tenant->pid = pid;
-	tenant->port_refused = false;
-	tenant->deaf_since_ms = 0;
-	tenant->pidfd = pidfd_open(pid, 0);
-}
-
 static void forget(struct tenant *tenant)
 {
 	tg_close_at(&tenant->pidfd);
 	tenant->pid = 0;
 	tenant->port_refused = false;
 	tenant->deaf_since_ms = 0;
+}
+
+/* Follows the process that answered. */
+static void watch(struct tenant *tenant, pid_t pid)
+{
+	tenant->started_at_ms = 0;
+	if (tenant->pid != pid) {
+		forget(tenant);
+		tenant->pid = pid;
+	}
+	/* Or again: there may have been no descriptor left. */
+	if (tenant->pidfd == -1)
+		tenant->pidfd = pidfd_open(pid, 0);
 }
 
 /* No answer is no failure until it has been so for long: in between the loop goes on.  Returns -1. */
