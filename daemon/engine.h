@@ -32,6 +32,7 @@ struct tg_error;
 #define ENGINE_ROUNDS_MOST 4	/* of reading and changing one network before it is called failed */
 #define ENGINE_EVENT_MS	   50	/* one change makes several events: look once */
 #define ENGINE_BEHIND_MS   50	/* from the word that what changed is in force to the look at the rest */
+#define ENGINE_OVERDUE_MS  8000	/* so long a look waits for documents that come one behind the other */
 #define ENGINE_BROKER_MOST 256	/* messages that the broker has not answered: a channel's queue has an end */
 #define ENGINE_NSIDS_MOST  (1U << 20)
 #define ENGINE_POLL_MS	   5	/* while a wireguard-go starts */
@@ -70,6 +71,7 @@ struct engine_network {
 	uint8_t              rounds;
 	uint64_t             wait_until_ms;
 	uint64_t             retry_at_ms;
+	uint64_t             looked_at_ms;	/* when it was last compared with the document */
 	uint32_t             backoff_ms;
 	char                 reason[160];
 	char                 did[96];	/* what differed, for the log */

@@ -1,5 +1,6 @@
 #include <assert.h>
 
+#include "base/clock.h"
 #include "daemon/engine.h"
 
 /* The reading that is under way.  It is one at a time, and it keeps whoever else would use the network's
@@ -18,6 +19,8 @@ enum reading_result engine_read(struct engine *e, struct engine_network *n, enum
 	if (e->reader == ENGINE_READER_NONE) {
 		reading_begin(&e->reading, &e->host, &n->tenant, what);
 		e->reader = who;
+		if (who == ENGINE_READER_STEPS)
+			n->looked_at_ms = tg_clock_ms();
 	}
 	assert(engine_reads(e, n, who));
 	return e->kernel.read(e->kernel.wireguard, &e->reading, until_ms, err);

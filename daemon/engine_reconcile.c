@@ -54,10 +54,7 @@ static void describe(const struct plan *plan, char *to, size_t size)
 		if (plan->steps[i].kind == last)
 			continue;
 		last = plan->steps[i].kind;
-
-		int n = snprintf(to + at, size - at, "%s%s", at > 0 ? "," : "", step_name(last));
-
-		at += n > 0 ? (size_t)n : 0;
+		at += (size_t)snprintf(to + at, size - at, "%s%s", at > 0 ? "," : "", step_name(last));
 	}
 }
 
@@ -222,10 +219,12 @@ static enum planned look_at(struct engine *e, struct engine_network *n, uint64_t
 	return PLANNED_STEPS;
 }
 
+/* In haste the others wait, but not for ever. */
 static bool is_to_be_looked_at(const struct engine *e, const struct engine_network *n, uint64_t now)
 {
 	return engine_reads(e, n, ENGINE_READER_STEPS) ||
-	       (n->suspect && n->retry_at_ms <= now && (n->changed || !e->hasty));
+	       (n->suspect && n->retry_at_ms <= now &&
+	        (n->changed || !e->hasty || now - n->looked_at_ms >= ENGINE_OVERDUE_MS));
 }
 
 static void look_some(struct engine *e, uint64_t until_ms)

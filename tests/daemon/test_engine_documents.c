@@ -1,0 +1,131 @@
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <check.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/model.h"
+#include "daemon/engine.h"
+#include "netns/state.h"
+#include "tests/support/document.h"
+#include "tests/support/kernel.h"
+
+void test_engine_documents(TCase *tc);
+
+#define TURNS_MOST 1000
+#define PEER(more) ",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']" more "}}"
+
+/* An engine whose kernel is a value (tests/support/kernel.h), to which documents come one behind the other,
+ * under a clock that stands still. */
+static struct engine          e;
+static struct engine_network *network;
+static uint64_t               now_ms;
+static int                    control;	/* the other end of the engine's channel */
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+static int links_changed(struct tenant *tenant, const struct plan *plan, const struct step *steps,
+                         size_t count, struct tg_error *err)
+{
+	tenant->ifindex = fake.state.ifindex;
+	return fake_kernel_of().links(tenant, plan, steps, count, err);
+}
+
+static void begin(void)
+{
+	int ends[2];
+
+	fake_reset();
+	memset(&e, 0, sizeof e);
+	tg_clock_fake(now_ms = 1000000, 0);
+	e.kernel = fake_kernel_of();
+	e.kernel.links = links_changed;
+	strcpy(e.host.prefix, "no-namespace-has-this-");	/* so that the machine's own do not count */
+	e.host.wireguard = MSG_WIREGUARD_KERNEL;
+	e.base = event_base_new();
+	e.tick = event_new(e.base, -1, 0, on_tick, NULL);
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	control = ends[1];
+	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
+	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	ck_assert_ptr_nonnull(e.networks);
+}
+
+static void end(void)
+{
+	engine_pause(&e);
+	engine_network_free(&e, 51820);
+	free(e.readings);
+	channel_free(e.control);
+	close(control);
+	event_free(e.tick);
+	event_base_free(e.base);
+	free(e.networks);
+	fake_reset();
+}
+
+static void run(void)
+{
+	unsigned turns = 0;
+
+	do {
+		ck_assert_uint_lt(turns++, TURNS_MOST);
+		e.tick_at_ms = 0;
+		engine_step(&e);
+		if (e.phase == ENGINE_LEDGER)	/* control has stored it */
+			e.phase = ENGINE_WORK;
+	} while (e.phase != ENGINE_IDLE);
+}
+
+/* A document comes, as from control, and is carried out as far as it can be. */
+static void desire(const char *document)
+{
+	struct engine_model *held = calloc(1, sizeof *held);
+
+	ck_assert_ptr_nonnull(held);
+	held->refs = 1;
+	held->model = document_read(document, NULL);
+	e.generation++;
+	e.check_at_ms = now_ms + ENGINE_CHECK_MS;
+	engine_begin(&e, engine_enlist(&e, held, true));
+	network = e.networks[51820];
+	run();
+}
+
+/* Each leaves no time to look at what it did not change. */
+START_TEST(what_is_not_as_it_should_be_is_found_though_documents_come_without_end)
+{
+	uint64_t begun_ms;
+
+	desire(DOCUMENT(PEER("")));
+	run();
+	ck_assert(!network->suspect);
+	begun_ms = now_ms;
+	fake.state.peers[0].keepalive_s = 7;
+	while (fake.state.peers[0].keepalive_s == 7) {
+		tg_clock_fake(now_ms += 40, 0);
+		ck_assert_uint_lt(now_ms - begun_ms, 10000);
+		network->suspect = true;
+		engine_begin(&e, true);
+		run();
+	}
+	/* But not with each of them. */
+	ck_assert_uint_ge(now_ms - begun_ms, ENGINE_CHECK_MS);
+}
+END_TEST
+
+void test_engine_documents(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, begin, end);
+	tcase_add_test(tc, what_is_not_as_it_should_be_is_found_though_documents_come_without_end);
+}
