@@ -188,6 +188,12 @@ void engine_step(struct engine *e);
 /* Gives up what is under way, but for a snapshot: documents may come one behind the other. */
 void engine_pause(struct engine *e);
 
+/* engine_settle.c: what the work on a network came to.  A failed one is tried again later. */
+void engine_failed(struct engine *e, struct engine_network *n, const struct tg_error *err);
+/* The kernel is equal to the document. */
+void engine_settled(struct engine *e, struct engine_network *n, const struct model_network *want,
+                    const struct state *have);
+
 /* engine_remove.c: one network at a time, or a part of its reading; false when there is none left. */
 /* Takes the last reading of a network whose key another one is to have: what that one counts must begin
  * behind it.  false: it is not through yet. */

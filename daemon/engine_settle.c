@@ -1,0 +1,81 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/model.h"
+#include "daemon/engine.h"
+#include "netns/state.h"
+
+/* What the work on a network comes to. */
+
+void engine_failed(struct engine *e, struct engine_network *n, const struct tg_error *err)
+{
+	const char *reason = err->text;
+	uint32_t    most = err->sys == EADDRINUSE ? ENGINE_BACKOFF_PORT_MS : ENGINE_BACKOFF_MOST_MS;
+	bool        known = n->failed && strcmp(n->reason, reason) == 0;
+
+	snprintf(n->reason, sizeof n->reason, "%s", reason);
+	n->backoff_ms = n->backoff_ms == 0 ? ENGINE_BACKOFF_MS : n->backoff_ms * 2;
+	if (n->backoff_ms > most)
+		n->backoff_ms = most;
+	n->retry_at_ms = tg_clock_ms() + n->backoff_ms;
+	n->dirty = false;
+	n->up = false;
+	n->failed = true;
+	if (known)
+		return;
+	e->announce = e->news = true;
+
+	char quoted[256];
+
+	tg_log(TG_LOG_ERROR, "network failed", "network=%u reason=%s", (unsigned)n->tenant.port,
+	       tg_quote(quoted, sizeof quoted, reason));
+}
+
+static void log_settled(struct engine *e, const struct engine_network *n)
+{
+	unsigned    port = n->tenant.port;
+	const char *backend = e->host.wireguard == MSG_WIREGUARD_KERNEL ? "kernel" : "userspace";
+
+	if (n->failed)
+		tg_log(TG_LOG_INFO, "network recovered", "network=%u", port);
+	else if (n->did[0] == '\0')
+		return;
+	else if (n->settled == n->desired)
+		tg_log(TG_LOG_WARN, "network repaired", "network=%u differed=%s", port, n->did);
+	else if (n->fresh)
+		tg_log(TG_LOG_INFO, "network created", "network=%u wireguard=%s", port, backend);
+	else
+		tg_log(TG_LOG_INFO, "network changed", "network=%u differed=%s", port, n->did);
+}
+
+void engine_settled(struct engine *e, struct engine_network *n, const struct model_network *want,
+                    const struct state *have)
+{
+	log_settled(e, n);
+	if (n->did[0] != '\0' && n->settled == n->desired && !n->failed) {
+		e->repaired++;
+		e->announce = true;
+	}
+	if (!n->up || n->ifindex != have->ifindex)
+		e->announce = e->news = true;
+	if (n->mtu != have->mtu || !n->keyed || !tg_key_equal(&n->public_key, &want->public_key))
+		e->news = true;
+	if (n->settled != n->desired) {
+		engine_model_drop(&n->settled);
+		n->settled = engine_model_hold(n->desired);
+	}
+	n->up = true;
+	n->failed = n->changed = n->dirty = n->fresh = false;
+	n->rounds = 0;
+	n->backoff_ms = 0;
+	n->retry_at_ms = 0;
+	n->did[0] = n->reason[0] = '\0';
+	n->ifindex = have->ifindex;
+	n->mtu = have->mtu;
+	n->public_key = want->public_key;
+	n->keyed = true;
+}
