@@ -18,13 +18,16 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/model.h"
 #include "daemon/control.h"
+#include "daemon/document.h"
 #include "daemon/role.h"
 
 #define BEAT_S	    15	/* a comment, so that a reader who left is noticed */
 #define LOOK_S	    5	/* peers are looked at so often, also when samples are rarer */
 #define PEERS_A_TURN 500	/* are compared, then others have theirs: each may be an event */
 #define BATCH_BYTES 8192	/* of events that go to a reader in one chunk */
+#define NO_HANDSHAKE "no handshake for 180 s"
 
 struct peer_name {
 	struct tg_key network;
@@ -35,6 +38,7 @@ struct peer {
 	struct peer_name   name;
 	UT_hash_handle     hh;
 	struct tg_endpoint endpoint;
+	int64_t            handshake_unix_s;	/* when it was seen last */
 	uint16_t           port;
 	bool               connected;
 	uint64_t           seen;	/* number of the last scan that found it */
@@ -264,6 +268,12 @@ static void emit_peer(struct control_events *events, const char *type, const str
 	emit(events, type, data);
 }
 
+static void peer_disconnect(struct control_events *events, struct peer *peer, const char *reason)
+{
+	peer->connected = false;
+	emit_peer(events, "peer-disconnected", peer, reason);
+}
+
 static void peer_look(struct control_events *events, const struct snapshot_network *network,
                       const struct snapshot_peer *now)
 {
@@ -292,13 +302,14 @@ static void peer_look(struct control_events *events, const struct snapshot_netwo
 	moved = !tg_endpoint_equal(&peer->endpoint, &now->endpoint);
 	peer->port = network->port;
 	peer->endpoint = now->endpoint;
+	peer->handshake_unix_s = now->handshake_unix_s;
 	peer->seen = events->scan.number;
 	if ((events->begun || now->handshake_unix_s >= events->start_unix_s) && connected && !peer->connected)
 		emit_peer(events, "peer-connected", peer, NULL);
 	else if (events->begun && connected && moved)
 		emit_peer(events, "peer-endpoint", peer, NULL);
 	else if (events->begun && !connected && peer->connected)
-		emit_peer(events, "peer-disconnected", peer, "no handshake for 180 s");
+		peer_disconnect(events, peer, NO_HANDSHAKE);
 	peer->connected = connected;
 }
 
@@ -319,6 +330,31 @@ static bool scan_peers(struct control_events *events, unsigned *left)
 	return true;
 }
 
+/* Its network could not be read, say: that takes no tunnel down. */
+static bool is_wanted(const struct control_events *events, const struct peer *peer)
+{
+	const struct model         *model = events->control->active->model;
+	const struct model_network *network = model_find(model, peer->port);
+
+	return network != NULL && tg_key_equal(&network->public_key, &peer->name.network) &&
+	       model_find_peer(model, network, &peer->name.peer) != NULL;
+}
+
+static void peer_gone(struct control_events *events, struct peer *peer)
+{
+	const struct snapshot_peer last = { .handshake_unix_s = peer->handshake_unix_s };
+
+	if (is_wanted(events, peer)) {
+		if (peer->connected && !control_peer_connected(&last, tg_clock_unix_ms() / 1000))
+			peer_disconnect(events, peer, NO_HANDSHAKE);
+		return;
+	}
+	HASH_DEL(events->peers, peer);
+	if (peer->connected)
+		peer_disconnect(events, peer, "removed");
+	free(peer);
+}
+
 static bool scan_gone(struct control_events *events, unsigned *left)
 {
 	struct scan *scan = &events->scan;
@@ -329,12 +365,8 @@ static bool scan_gone(struct control_events *events, unsigned *left)
 		if (*left == 0)
 			return false;
 		scan->gone = peer->hh.next;
-		if (peer->seen == scan->number)
-			continue;
-		HASH_DEL(events->peers, peer);
-		if (peer->connected)
-			emit_peer(events, "peer-disconnected", peer, "removed");
-		free(peer);
+		if (peer->seen != scan->number)
+			peer_gone(events, peer);
 	}
 	return true;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -169,6 +170,51 @@ START_TEST(many_peers_are_compared_in_several_turns)
 }
 END_TEST
 
+/* Reads up to the event that has this, which is the next one. */
+static void next_event_has(int client, const char *part)
+{
+	char *text = control_answer_until(client, part);
+
+	ck_assert_msg(count_of(text, "\nevent: ") == 1, "%s", text);
+	free(text);
+}
+
+#define NOW_S 1700000000
+
+/* wireguard-go was late, say, or its link is being made anew. */
+START_TEST(peers_of_a_network_that_could_not_be_read_are_not_removed)
+{
+	struct snapshot_peer peer = { .handshake_unix_s = NOW_S };
+	struct msg           msg;
+	int                  table;
+
+	tg_clock_fake(1000000, NOW_S * INT64_C(1000));
+	begin();
+	control_network_up(&networks[0], 51820, PUBLIC_1);
+	tg_key_read(PUBLIC_2, strlen(PUBLIC_2), &peer.public_key);
+	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_READY, &msg, NULL);
+	free(control_applies(DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':[]}}"), networks, 1, &table));
+	close(table);
+
+	int client = control_ask("GET", "/events", "", "");
+
+	free(control_answer_until(client, ":\n\n"));
+	look_sees(NULL, 0);
+	look_sees(&peer, 1);
+	next_event_has(client, "event: peer-connected\n");
+	look_sees(NULL, 0);
+	peer.endpoint = (struct tg_endpoint){ .family = AF_INET, .port = 7 };
+	look_sees(&peer, 1);
+	next_event_has(client, "event: peer-endpoint\n");
+	/* That it cannot be read does not keep it connected for ever. */
+	tg_clock_fake(1000000, (NOW_S + 180) * INT64_C(1000));
+	look_sees(NULL, 0);
+	next_event_has(client, "\"reason\":\"no handshake for 180 s\"");
+	close(client);
+	control_end(NULL);
+}
+END_TEST
+
 static const char *const strangers[] = { "", "x", "00000000-1", "1", "-", "ffffffff-18446744073709551616" };
 
 START_TEST(an_id_of_another_life_resets)
@@ -188,6 +234,7 @@ void test_control_events(TCase *tc)
 {
 	tcase_add_test(tc, all_events_that_are_kept_are_resumed);
 	tcase_add_test(tc, many_peers_are_compared_in_several_turns);
+	tcase_add_test(tc, peers_of_a_network_that_could_not_be_read_are_not_removed);
 	tcase_add_loop_test(tc, an_id_of_another_life_resets, 0,
 	                    (int)(sizeof strangers / sizeof strangers[0]));
 }
