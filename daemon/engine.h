@@ -52,6 +52,7 @@ struct engine_network {
 	struct engine_model *desired;	/* the document that wants it; NULL: it is to be removed */
 	const struct model_network *want;	/* in `desired`, NULL as that is */
 	struct engine_model *settled;	/* the document that the kernel was last equal to; NULL: not known */
+	struct engine_model *endpoints;	/* the one whose endpoints its peers were given last; likewise */
 	struct event        *exited;	/* of wireguard-go */
 	int                  watched;	/* a pidfd of its own for `exited`, -1 */
 	int32_t              watched_pid;
@@ -153,6 +154,8 @@ struct engine {
 void engine_schedule(struct engine *e, uint64_t in_ms);
 struct engine_model *engine_model_hold(struct engine_model *held);
 void engine_model_drop(struct engine_model **at);
+/* Drops what is held there and holds `to`. */
+void engine_model_turn(struct engine_model **at, struct engine_model *to);
 
 /* engine_networks.c: the first from this port on; NULL when there is none. */
 struct engine_network *engine_next(const struct engine *e, uint32_t port);

@@ -84,6 +84,7 @@ void engine_network_free(struct engine *e, uint16_t port)
 	tg_close_at(&n->watched);
 	engine_model_drop(&n->desired);
 	engine_model_drop(&n->settled);
+	engine_model_drop(&n->endpoints);
 	tenant_clear(&n->tenant);
 	free(n);
 }
@@ -124,9 +125,9 @@ static void want(struct engine_network *n, struct engine_model *held, const stru
 static void enlist_one(struct engine_network *n)
 {
 	n->changed = n->changed || n->want == NULL || !is_settled(n);
-	if (!n->changed && n->settled != n->desired) {
-		engine_model_drop(&n->settled);
-		n->settled = engine_model_hold(n->desired);
+	if (!n->changed) {
+		engine_model_turn(&n->settled, n->desired);
+		engine_model_turn(&n->endpoints, n->desired);
 	}
 	n->suspect = true;
 	/* Control may not have stored the last reading; one that comes twice counts nothing twice. */

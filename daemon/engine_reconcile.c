@@ -87,7 +87,7 @@ static enum planned read_network(struct engine *e, struct engine_network *n, uin
 
 static enum planned compare(struct engine *e, struct engine_network *n, struct plan *to)
 {
-	const struct model *before = n->settled != NULL ? n->settled->model : NULL;
+	const struct model *before = n->endpoints != NULL ? n->endpoints->model : NULL;
 	const struct state *have = &e->reading.state;
 	struct tg_error     err = { .code = TG_CODE_NONE };
 
@@ -213,9 +213,14 @@ static void on_carried_out(struct engine *e, struct engine_network *n)
 /* Carries out what is planned for one network, as far as the time goes. */
 static void work_on(struct engine *e, struct engine_network *n, uint64_t until_ms)
 {
-	struct tg_error err = { .code = TG_CODE_NONE };
+	struct tg_error   err = { .code = TG_CODE_NONE };
+	enum apply_result result =
+	        apply_some(&e->kernel, &e->host, &n->tenant, &e->plan, &e->plan_at, until_ms, &err);
 
-	switch (apply_some(&e->kernel, &e->host, &n->tenant, &e->plan, &e->plan_at, until_ms, &err)) {
+	/* From here on they may roam, whatever becomes of the rest. */
+	if (plan_set_peers(&e->plan, e->plan_at))
+		engine_model_turn(&n->endpoints, n->desired);
+	switch (result) {
 	case APPLY_MORE:
 		return;
 	case APPLY_DONE:

@@ -64,10 +64,8 @@ void engine_settled(struct engine *e, struct engine_network *n, const struct mod
 		e->announce = e->news = true;
 	if (n->mtu != have->mtu || !n->keyed || !tg_key_equal(&n->public_key, &want->public_key))
 		e->news = true;
-	if (n->settled != n->desired) {
-		engine_model_drop(&n->settled);
-		n->settled = engine_model_hold(n->desired);
-	}
+	engine_model_turn(&n->settled, n->desired);
+	engine_model_turn(&n->endpoints, n->desired);
 	n->up = true;
 	n->failed = n->changed = n->dirty = n->fresh = false;
 	n->rounds = 0;

@@ -48,6 +48,14 @@ void engine_model_drop(struct engine_model **at)
 	free(held);
 }
 
+void engine_model_turn(struct engine_model **at, struct engine_model *to)
+{
+	if (*at == to)
+		return;
+	engine_model_drop(at);
+	*at = engine_model_hold(to);
+}
+
 static void on_desired(struct engine *e, const struct msg *msg, int fd)
 {
 	struct engine_model *held = calloc(1, sizeof *held);

@@ -51,6 +51,13 @@ void plan_clear(struct plan *plan)
 	*plan = (struct plan){ .want = NULL };
 }
 
+bool plan_set_peers(const struct plan *plan, size_t at)
+{
+	if (at < plan->steps_count)
+		return plan->steps[at].kind > STEP_PEER_REMOVE;
+	return at == 0 || plan->steps[at - 1].kind != STEP_LINK_RENAME;
+}
+
 static struct step *add_step(struct differ *d, enum step_kind kind)
 {
 	static struct step nowhere;
@@ -158,7 +165,7 @@ static bool endpoint_is_new(const struct differ *d, const struct model_peer *wan
 
 	const struct model_peer *before = model_find_peer(d->before, d->want_before, &want->public_key);
 
-	return before != NULL && !tg_endpoint_equal(&before->endpoint, &want->endpoint);
+	return before == NULL || !tg_endpoint_equal(&before->endpoint, &want->endpoint);
 }
 
 /* Sets what differs of one peer.  A range that another peer has comes over in the same step, so there

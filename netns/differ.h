@@ -65,13 +65,15 @@ struct plan {
 	size_t                      ranges_count, ranges_room;
 };
 
-/* What is to be done so that `have` becomes `want`, a network of `model`.  `before` is the model that the
- * network was last brought in line with, NULL when that is not known: an endpoint of a peer that is there
+/* What is to be done so that `have` becomes `want`, a network of `model`.  `before` is the model whose
+ * endpoints the peers were last given, NULL when that is not known: an endpoint of a peer that is there
  * already is set only when it differs between the two; when that is not known, if nothing was heard of the
  * peer yet.  -1: out of memory, `to` is empty. */
 int differ_plan(const struct model *model, const struct model_network *want, const struct state *have,
                 const struct model *before, struct plan *to);
 void plan_clear(struct plan *plan);
+/* Whether nothing is left to be set of a peer when the steps before `at` are carried out. */
+bool plan_set_peers(const struct plan *plan, size_t at);
 const char *step_name(enum step_kind kind);
 
 #endif

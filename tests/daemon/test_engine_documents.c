@@ -25,6 +25,7 @@ void test_engine_documents(TCase *tc);
 static struct engine          e;
 static struct engine_network *network;
 static uint64_t               now_ms;
+static int                    fails;	/* with this errno each change of a link does */
 static int                    control;	/* the other end of the engine's channel */
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -37,6 +38,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static int links_changed(struct tenant *tenant, const struct plan *plan, const struct step *steps,
                          size_t count, struct tg_error *err)
 {
+	if (fails != 0)
+		return tg_fail_errno(err, fails, "told to fail");
 	tenant->ifindex = fake.state.ifindex;
 	return fake_kernel_of().links(tenant, plan, steps, count, err);
 }
@@ -47,6 +50,7 @@ static void begin(void)
 
 	fake_reset();
 	memset(&e, 0, sizeof e);
+	fails = 0;
 	tg_clock_fake(now_ms = 1000000, 0);
 	e.kernel = fake_kernel_of();
 	e.kernel.links = links_changed;
@@ -124,8 +128,85 @@ START_TEST(what_is_not_as_it_should_be_is_found_though_documents_come_without_en
 }
 END_TEST
 
+static uint16_t endpoint_port(void)
+{
+	return fake.state.peers[0].endpoint.port;
+}
+
+#define AT(port)	PEER(",'endpoint':'192.0.2.1:" port "'")
+#define OTHER_MTU(port) AT(port) ",'mtu':1300"
+
+/* Part of a document was carried out when it failed, and then it is taken back. */
+START_TEST(an_endpoint_is_set_back_when_the_document_that_changed_it_failed)
+{
+	desire(DOCUMENT(AT("1")));
+	run();
+	fails = EIO;
+	desire(DOCUMENT(OTHER_MTU("2")));
+	ck_assert(network->failed);
+	ck_assert_uint_eq(endpoint_port(), 2);
+	fails = 0;
+	desire(DOCUMENT(AT("1")));
+	ck_assert(network->up);
+	ck_assert_uint_eq(endpoint_port(), 1);
+}
+END_TEST
+
+START_TEST(a_peer_that_roamed_since_its_endpoint_was_set_stays_where_it_is)
+{
+	desire(DOCUMENT(AT("1")));
+	run();
+	fails = EIO;
+	desire(DOCUMENT(OTHER_MTU("2")));
+	fake.state.peers[0].endpoint.port = 3;
+	fails = 0;
+	desire(DOCUMENT(OTHER_MTU("2")));
+	ck_assert(network->up);
+	ck_assert_uint_eq(endpoint_port(), 3);
+	/* As often as others change something. */
+	desire(DOCUMENT(AT("2")));
+	ck_assert_uint_eq(endpoint_port(), 3);
+	desire(DOCUMENT(AT("4")));
+	ck_assert_uint_eq(endpoint_port(), 4);
+}
+END_TEST
+
+/* Its kernel did not come so far as to set it. */
+START_TEST(an_endpoint_that_a_failed_document_did_not_set_is_set_later)
+{
+	desire(DOCUMENT(AT("1")));
+	run();
+	fake.state.sysctls = false;
+	fake.fail_at = fake.calls + 1;
+	desire(DOCUMENT(AT("2")));
+	ck_assert(network->failed);
+	ck_assert_uint_eq(endpoint_port(), 1);
+	desire(DOCUMENT(AT("2")));
+	ck_assert(network->up);
+	ck_assert_uint_eq(endpoint_port(), 2);
+}
+END_TEST
+
+/* Somebody else had put it there. */
+START_TEST(a_peer_that_is_new_to_the_document_gets_its_endpoint)
+{
+	struct tg_key key;
+
+	desire(DOCUMENT(""));
+	run();
+	ck_assert(tg_key_read(PUBLIC_2, strlen(PUBLIC_2), &key));
+	state_add_peer(&fake.state, &key);
+	desire(DOCUMENT(AT("2")));
+	ck_assert_uint_eq(endpoint_port(), 2);
+}
+END_TEST
+
 void test_engine_documents(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, what_is_not_as_it_should_be_is_found_though_documents_come_without_end);
+	tcase_add_test(tc, an_endpoint_is_set_back_when_the_document_that_changed_it_failed);
+	tcase_add_test(tc, a_peer_that_roamed_since_its_endpoint_was_set_stays_where_it_is);
+	tcase_add_test(tc, an_endpoint_that_a_failed_document_did_not_set_is_set_later);
+	tcase_add_test(tc, a_peer_that_is_new_to_the_document_gets_its_endpoint);
 }

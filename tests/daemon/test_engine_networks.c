@@ -51,8 +51,8 @@ static bool desire(const char *text)
 static void settle(void)
 {
 	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = n->after) {
-		engine_model_drop(&n->settled);
-		n->settled = engine_model_hold(n->desired);
+		engine_model_turn(&n->settled, n->desired);
+		engine_model_turn(&n->endpoints, n->desired);
 		n->up = true;
 		n->changed = n->suspect = false;
 	}
@@ -143,7 +143,7 @@ START_TEST(what_is_new_in_a_document_leaves_the_rest_wanted_and_settled)
 
 	struct engine_model *first = e.networks[1]->desired;
 
-	ck_assert_uint_eq(first->refs, 4);
+	ck_assert_uint_eq(first->refs, 6);
 	ck_assert(enlist(ONE("65535", PRIVATE_2, "1400"), false));
 	ck_assert_uint_eq(e.networks[65535]->want->mtu, 1400);
 	ck_assert(e.networks[65535]->changed);
@@ -151,7 +151,7 @@ START_TEST(what_is_new_in_a_document_leaves_the_rest_wanted_and_settled)
 	ck_assert(e.networks[1]->suspect);
 	ck_assert(!e.networks[1]->changed);
 	settle();
-	ck_assert_uint_eq(first->refs, 2);
+	ck_assert_uint_eq(first->refs, 3);
 	/* And one that was not there. */
 	ck_assert(enlist(ONE("2", PRIVATE_3, "1420"), false));
 	ck_assert(e.networks[2]->changed);
