@@ -19,7 +19,7 @@
 #include "daemon/slots.h"
 #include "daemon/table.h"
 
-#define REPORTS_MOST	  64	/* of the engine, not yet answered: it waits for answers itself */
+#define REPORTS_MOST	  2	/* of the engine, not yet answered: the newest waits for its turn */
 #define WORKER_ANSWER_MS  2000
 #define START_WAITS	  5	/* times that for the first: it may start on a busy machine */
 #define MAKE_RETRY_MS	  1000
@@ -49,8 +49,8 @@ struct control_routes {
 	size_t             forwards_count;
 	struct snapshot    state;	/* the engine's last report */
 	struct report      reports[REPORTS_MOST];
-	size_t             reports_count;	/* the first `answering` of them get the table under way */
-	size_t             answering;
+	size_t             reports_count;
+	size_t             answering;	/* 1: the first of them gets the table under way; else 0 */
 	struct slots      *slots;
 	struct making     *making;	/* NULL: none */
 	int                fd;		/* the table that workers have or are given, -1: none yet */
@@ -199,18 +199,14 @@ static void routes_settle(struct control_routes *routes)
 	evtimer_del(routes->late);
 	slots_obeyed(routes->slots, routes->version);
 
-	size_t        count = routes->answering;
-	struct report last = routes->reports[count - 1];
+	const struct report     report = routes->reports[0];
+	const struct msg_routed body = { .seq = report.seq };
 
-	for (size_t i = 0; i < count && control->engine != NULL; i++) {
-		const struct msg_routed body = { .seq = routes->reports[i].seq };
-
+	if (control->engine != NULL)
 		channel_send(control->engine, MSG_ROUTED, &body, NULL, 0);
-	}
-	routes->reports_count -= count;
-	memmove(routes->reports, routes->reports + count, routes->reports_count * sizeof routes->reports[0]);
+	routes->reports[0] = routes->reports[--routes->reports_count];
 	routes->answering = 0;
-	control_apply_routed(control->apply, last.round, last.complete);
+	control_apply_routed(control->apply, report.round, report.complete);
 	routes_next(routes);
 }
 
@@ -378,8 +374,6 @@ void control_routes_networks(struct control_routes *routes, const struct msg_net
 	struct tg_error err;
 	struct snapshot state;
 
-	if (routes->reports_count == REPORTS_MOST)
-		tg_die("the engine reports without waiting for answers");
 	/* Without an answer the engine, and a client's apply with it, would wait for ever. */
 	if (fd != -1 && snapshot_unpack(fd, &state, &err) == -1)
 		tg_die("the engine's report cannot be taken up: %s", err.text);
@@ -389,6 +383,9 @@ void control_routes_networks(struct control_routes *routes, const struct msg_net
 		routes->state = state;
 	}
 	control_metrics_repaired(routes->control->metrics, body->repaired);
+	/* The engine waits for the answer to its last one only, in which all is that those before said. */
+	if (routes->reports_count > routes->answering)
+		routes->reports_count = routes->answering;
 	routes->reports[routes->reports_count++] =
 		(struct report){ .seq = body->seq, .round = body->generation, .complete = body->complete };
 	routes_next(routes);

@@ -244,8 +244,42 @@ START_TEST(a_table_is_made_once_though_one_before_it_failed)
 }
 END_TEST
 
+#define REPORTS 200
+
+/* What it mends meanwhile it says at once, however long a worker takes. */
+START_TEST(an_engine_that_reports_without_end_is_answered_in_the_end)
+{
+	char      *document = document_text(HOST("a.example.com"));
+	struct msg msg, table;
+
+	control_begin(RARELY_MS);
+	control_network_up(&up, 51820, PUBLIC_1);
+	control_hear(control_supervisor(), MSG_ROLE_SUPERVISOR, MSG_READY, &msg, NULL);
+
+	int client = control_ask("POST", "/apply", "", document);
+
+	free(document);
+	control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_DESIRED, &msg, NULL);
+	control_engine_reports(1, msg.body.desired.generation, &up, 1);
+	control_hear(control_worker(), MSG_ROLE_WORKER, MSG_ROUTES, &table, NULL);
+	for (uint64_t seq = 2; seq <= REPORTS; seq++)
+		control_engine_reports(seq, msg.body.desired.generation, &up, 1);
+	control_tell(control_worker(), MSG_ROUTES_DONE, &table.body.routes, -1);
+	do
+		control_hear(control_engine(), MSG_ROLE_ENGINE, MSG_ROUTED, &msg, NULL);
+	while (msg.body.routed.seq != REPORTS);
+
+	char *answer = control_answer(client);
+
+	ck_assert_ptr_nonnull(strstr(answer, " 200 "));
+	free(answer);
+	control_end(NULL);
+}
+END_TEST
+
 void test_control_routes(TCase *tc)
 {
+	tcase_add_test(tc, an_engine_that_reports_without_end_is_answered_in_the_end);
 	tcase_add_test(tc, a_worker_that_does_not_obey_in_time_is_to_be_killed);
 	tcase_add_test(tc, a_large_table_is_made_away_from_the_loop);
 	tcase_add_test(tc, a_table_is_made_once_though_one_before_it_failed);
