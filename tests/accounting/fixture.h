@@ -217,4 +217,28 @@ __attribute__((unused)) static const char *times_of(const cJSON *object)
 	return text;
 }
 
+/* Of the sum over all networks. */
+__attribute__((unused)) static double total(struct fixture *f, int64_t now_s, const char *name)
+{
+	struct traffic_query query = query_since(0);
+	cJSON               *json = answer(f, &query, now_s);
+	double               value = traffic_of(json, name);
+
+	cJSON_Delete(json);
+	return value;
+}
+
+__attribute__((unused)) static void expect_device(struct fixture *f, int64_t now_s, uint32_t network,
+                                                  uint32_t peer, double rx, const char *times)
+{
+	struct traffic_query query = query_since(0);
+	cJSON               *json = answer(f, &query, now_s);
+	const cJSON         *device = device_of(json, network, peer);
+
+	ck_assert_double_eq(traffic_of(device, "rx"), rx);
+	if (times != NULL)
+		ck_assert_str_eq(times_of(device), times);
+	cJSON_Delete(json);
+}
+
 #endif
