@@ -1,4 +1,4 @@
-/* Rules of networks and peers, and of a document as a whole. */
+/* Rules of networks, and of a document as a whole. */
 #include "base/model_build.h"
 
 #include <stdio.h>
@@ -82,33 +82,6 @@ START_TEST(unknown_keys_are_refused)
 	document_refused(DOCUMENT(",'':0"), "/51820/", "unknown key");
 	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'name':'x'")),
 	                 "/51820/peers/" PUBLIC_3 "/name", "unknown key");
-}
-END_TEST
-
-START_TEST(keys_that_stand_twice_are_refused_at_any_depth)
-{
-	document_refused("{'51820':" NETWORK(PRIVATE_1, "") ",'51820':" NETWORK(PRIVATE_2, "") "}", "/51820",
-	                 "stands twice");
-	document_refused(DOCUMENT(",'mtu':1420,'mtu':1420"), "/51820/mtu", "stands twice");
-	document_refused(DOCUMENT(",'mtu':1420,'\\u006dtu':1420"), "/51820/mtu", "stands twice");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[]") "," PEER(PUBLIC_3, "'allowed_ips':[]")),
-	                 "/51820/peers/" PUBLIC_3, "stands twice");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'allowed_ips':[]")),
-	                 "/51820/peers/" PUBLIC_3 "/allowed_ips", "stands twice");
-	document_refused(DOCUMENT(",'proxy':{'ssh://a':[0,{'b':1,'b':2}]}"), "/51820/proxy/ssh:~1~1a/1/b",
-	                 "stands twice");
-}
-END_TEST
-
-START_TEST(keys_that_stand_twice_are_found_among_many)
-{
-	char   text[4096] = "{'51820':" "{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16'],'proxy':{";
-	size_t at = strlen(text);
-
-	for (int i = 0; i < 40; i++)
-		at += (size_t)snprintf(text + at, sizeof text - at, "'ssh://%d':%d,", i % 39, i);
-	snprintf(text + at, sizeof text - at, "'ssh://last':0}}}");
-	document_refused(text, "/51820/proxy/ssh:~1~10", "stands twice");
 }
 END_TEST
 
@@ -246,121 +219,6 @@ START_TEST(an_mtu_has_limits)
 	document_taken(IPV6("1280"), "'mtu': 1280");
 	document_refused(IPV6("1279"), "/1/mtu", "must be from 1280 to 65535");
 #undef IPV6
-}
-END_TEST
-
-START_TEST(a_peer_gets_its_defaults)
-{
-	document_taken(PEERS(PEER(PUBLIC_2, "'allowed_ips':[]")),
-	               "'" PUBLIC_2 "': { 'preshared_key': null, 'allowed_ips': [], 'endpoint': null, "
-	               "'persistent_keepalive': 25 }");
-	document_taken(PEERS(PEER(PUBLIC_2, "'allowed_ips':[],'preshared_key':null,'endpoint':null,"
-	                                    "'persistent_keepalive':0")),
-	               "'endpoint': null, 'persistent_keepalive': 0 }");
-}
-END_TEST
-
-START_TEST(a_peers_key_is_32_bytes_and_not_the_networks_own)
-{
-	document_refused(PEERS(PEER("x", "'allowed_ips':[]")), "/51820/peers/x",
-	                 "a peer's public key must be 32 bytes in base64");
-	document_refused(PEERS(PEER(ZEROS, "'allowed_ips':[]")), "/51820/peers/" ZEROS,
-	                 "is all zeros, which is nobody's key");
-	document_refused(PEERS(PEER(PUBLIC_1, "'allowed_ips':[]")), "/51820/peers/" PUBLIC_1,
-	                 "is the network's own public key");
-	/* A slash in base64 is escaped in the pointer. */
-	document_refused(PEERS(PEER("GGoxoXXQ3P5IXpb33/uSwdl8Zqx2WoU8I0M9WogY1Hw=", "")),
-	                 "/51820/peers/GGoxoXXQ3P5IXpb33~1uSwdl8Zqx2WoU8I0M9WogY1Hw=/allowed_ips",
-	                 "is required");
-	document_refused(PEERS("'" PUBLIC_3 "':null"), "/51820/peers/" PUBLIC_3, "must be an object");
-	document_refused(DOCUMENT(",'peers':[]"), "/51820/peers", "must be an object");
-	document_refused(DOCUMENT(",'peers':null"), "/51820/peers", "must be an object");
-}
-END_TEST
-
-START_TEST(ranges_lose_their_host_bits)
-{
-	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.1.2.3/8','10.0.0.2','FD00::5/64','fd00::2',"
-	                          "'0.0.0.0/0']")),
-	               "'allowed_ips': ['0.0.0.0/0', '10.0.0.0/8', '10.0.0.2/32', 'fd00::/64',"
-	               " 'fd00::2/128']");
-}
-END_TEST
-
-START_TEST(a_range_stands_once_in_a_network)
-{
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.0.0.0/24','10.1.0.0/16','10.0.0.7/24']")),
-	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/2",
-	                 "10.0.0.0/24 stands twice in this network");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':['fd00::2']") ","
-	                       PEER(PUBLIC_2, "'allowed_ips':['10.0.0.2','fd00::2/128']")),
-	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/0",
-	                 "fd00::2/128 stands twice in this network");
-	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.0.0.0/24']") ","
-	                     PEER(PUBLIC_2, "'allowed_ips':['10.0.0.0/25','10.0.0.0/23']")), NULL);
-}
-END_TEST
-
-START_TEST(ranges_are_an_array_of_ranges)
-{
-	static const char bad[] = "must be an IP address or range";
-
-	document_refused(PEERS(PEER(PUBLIC_3, "")), "/51820/peers/" PUBLIC_3 "/allowed_ips", "is required");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':null")), "/51820/peers/" PUBLIC_3 "/allowed_ips",
-	                 "must be an array");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.0.0.2','10.0.0.256']")),
-	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/1", bad);
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':['10.0.0.2/']")),
-	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/0", bad);
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[null]")),
-	                 "/51820/peers/" PUBLIC_3 "/allowed_ips/0", bad);
-}
-END_TEST
-
-START_TEST(a_preshared_key_is_32_bytes_or_null)
-{
-	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'preshared_key':'" PRIVATE_3 "'")),
-	               "'preshared_key': '" PRIVATE_3 "'");
-	/* WireGuard's way to say none. */
-	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'preshared_key':'" ZEROS "'")),
-	               "'preshared_key': null");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'preshared_key':'x'")),
-	                 "/51820/peers/" PUBLIC_3 "/preshared_key", "must be 32 bytes in base64");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'preshared_key':0")),
-	                 "/51820/peers/" PUBLIC_3 "/preshared_key", "must be a string");
-}
-END_TEST
-
-START_TEST(an_endpoint_is_an_address_with_a_port)
-{
-	static const char *const bad[] = { "''", "'203.0.113.5'", "'203.0.113.5:0'", "'203.0.113.5:65536'",
-		                           "'203.0.113.5:080'", "'fd00::1:80'", "'[fd00::1]'", "'host:80'",
-		                           "80", "false" };
-
-	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'endpoint':'203.0.113.5:51820'")),
-	               "'endpoint': '203.0.113.5:51820'");
-	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'endpoint':'[2001:DB8::1]:1'")),
-	               "'endpoint': '[2001:db8::1]:1'");
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		char text[512];
-
-		snprintf(text, sizeof text, PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'endpoint':%s")), bad[i]);
-		document_refused(text, "/51820/peers/" PUBLIC_3 "/endpoint",
-		                 "must be IP:port, [IPv6]:port or null");
-	}
-}
-END_TEST
-
-START_TEST(a_keepalive_has_limits)
-{
-	document_taken(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'persistent_keepalive':65535")),
-	               "'persistent_keepalive': 65535");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'persistent_keepalive':65536")),
-	                 "/51820/peers/" PUBLIC_3 "/persistent_keepalive", "must be from 0 to 65535");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'persistent_keepalive':-1")),
-	                 "/51820/peers/" PUBLIC_3 "/persistent_keepalive", "must be from 0 to 65535");
-	document_refused(PEERS(PEER(PUBLIC_3, "'allowed_ips':[],'persistent_keepalive':null")),
-	                 "/51820/peers/" PUBLIC_3 "/persistent_keepalive", "must be an integer");
 }
 END_TEST
 
@@ -551,30 +409,6 @@ START_TEST(parsing_without_memory_says_so)
 }
 END_TEST
 
-START_TEST(public_keys_are_remembered_up_to_a_limit)
-{
-	struct tg_key keys[5];
-	struct tg_key public_key;
-
-	model_public_keys_keep(0);
-	ck_assert_uint_eq(model_public_keys_keep(4), 0);
-	for (int round = 0; round < 2; round++) {
-		for (size_t i = 0; i < 5; i++) {
-			struct tg_key truth;
-
-			memset(&keys[i], (int)i + 1, sizeof keys[i]);
-			ck_assert_int_eq(model_public_key(&keys[i], &public_key), 0);
-			ck_assert_int_eq(tg_key_public(&keys[i], &truth), 0);
-			ck_assert(tg_key_equal(&public_key, &truth));
-			ck_assert_int_eq(model_public_key(&keys[i], &public_key), 0);
-			ck_assert(tg_key_equal(&public_key, &truth));
-		}
-		ck_assert_uint_eq(model_public_keys_keep(4), 4);
-	}
-	ck_assert_uint_eq(model_public_keys_keep(SIZE_MAX), 4);
-}
-END_TEST
-
 void test_model_parse(TCase *tc)
 {
 	tcase_add_test(tc, a_document_without_networks_is_taken);
@@ -582,8 +416,6 @@ void test_model_parse(TCase *tc)
 	tcase_add_test(tc, what_is_no_json_is_told_from_what_breaks_a_rule);
 	tcase_add_test(tc, a_networks_key_is_a_port);
 	tcase_add_test(tc, unknown_keys_are_refused);
-	tcase_add_test(tc, keys_that_stand_twice_are_refused_at_any_depth);
-	tcase_add_test(tc, keys_that_stand_twice_are_found_among_many);
 	tcase_add_test(tc, a_name_is_up_to_63_characters);
 	tcase_add_test(tc, a_private_key_is_32_bytes);
 	tcase_add_test(tc, two_networks_may_not_share_a_private_key);
@@ -594,14 +426,6 @@ void test_model_parse(TCase *tc)
 	tcase_add_test(tc, an_address_is_one_that_an_interface_can_have);
 	tcase_add_test(tc, networks_may_overlap);
 	tcase_add_test(tc, an_mtu_has_limits);
-	tcase_add_test(tc, a_peer_gets_its_defaults);
-	tcase_add_test(tc, a_peers_key_is_32_bytes_and_not_the_networks_own);
-	tcase_add_test(tc, ranges_lose_their_host_bits);
-	tcase_add_test(tc, a_range_stands_once_in_a_network);
-	tcase_add_test(tc, ranges_are_an_array_of_ranges);
-	tcase_add_test(tc, a_preshared_key_is_32_bytes_or_null);
-	tcase_add_test(tc, an_endpoint_is_an_address_with_a_port);
-	tcase_add_test(tc, a_keepalive_has_limits);
 	tcase_add_test(tc, all_faults_are_reported);
 	tcase_add_test(tc, the_first_hundred_faults_are_kept_and_all_counted);
 	tcase_add_test(tc, a_pointer_has_a_limit_and_ends_between_characters);
@@ -610,5 +434,4 @@ void test_model_parse(TCase *tc)
 	tcase_add_test(tc, networks_and_peers_are_found);
 	tcase_add_test(tc, no_prefix_of_a_document_is_taken);
 	tcase_add_test(tc, parsing_without_memory_says_so);
-	tcase_add_test(tc, public_keys_are_remembered_up_to_a_limit);
 }
