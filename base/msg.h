@@ -217,7 +217,7 @@ struct msg_routed {
 
 struct msg_look {
 	uint64_t id;
-	uint32_t ranges;	/* bool: with allowed IPs, which costs more */
+	uint32_t ranges;	/* bool: with allowed IPs, which costs more, to be shown: nothing is booked */
 	uint32_t port;		/* of one network; 0: all */
 };
 

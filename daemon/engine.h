@@ -68,6 +68,7 @@ struct engine_network {
 	bool                 up;
 	bool                 failed;
 	bool                 counted;	/* it is to be removed, and its last reading was taken */
+	bool                 rekeying;	/* until it has its new key, its readings would be booked twice */
 	bool                 fresh;	/* its link was not there when the work began */
 	uint8_t              rounds;
 	uint64_t             wait_until_ms;
@@ -137,7 +138,6 @@ struct engine {
 	bool                    announce;	/* control is to hear of something */
 	bool                    news;		/* what is up is not as control was told last */
 	bool                    hasty;	/* only what the document changed is looked at; the rest behind */
-	bool                    rekeying;	/* readings would be booked twice: no looks now */
 	uint32_t                repaired;
 	uint32_t                broker_waits;
 	bool                    broker_cleared;	/* of what others told it */
@@ -206,7 +206,7 @@ bool engine_down_next(struct engine *e, uint64_t until_ms);
 bool engine_remove_next(struct engine *e, uint64_t until_ms);
 
 /* engine_ledger.c: readings that control must store before the kernel is changed. */
-void engine_ledger_plan(struct engine *e, const struct engine_network *n, const struct state *have,
+void engine_ledger_plan(struct engine *e, struct engine_network *n, const struct state *have,
                         const struct plan *plan);
 void engine_ledger_last(struct engine *e, const struct engine_network *n, const struct state *have);
 /* Sends what was collected.  false: there was nothing, or nobody to send it to. */

@@ -58,7 +58,7 @@ static void add_beginning(struct engine *e, const struct engine_network *n, cons
 		set_epoch(e, n, have, reading);
 }
 
-void engine_ledger_plan(struct engine *e, const struct engine_network *n, const struct state *have,
+void engine_ledger_plan(struct engine *e, struct engine_network *n, const struct state *have,
                         const struct plan *plan)
 {
 	const struct model  *model = n->desired->model;
@@ -79,8 +79,7 @@ void engine_ledger_plan(struct engine *e, const struct engine_network *n, const 
 	for (size_t i = 0; i < plan->steps_count; i++)
 		if (plan->steps[i].kind == STEP_PEER_SET && (plan->steps[i].flags & STEP_PEER_NEW) != 0)
 			add_beginning(e, n, &plan->want->public_key, have, &plan->steps[i].key);
-	if (rekey)
-		e->rekeying = true;
+	n->rekeying = rekey;
 }
 
 void engine_ledger_last(struct engine *e, const struct engine_network *n, const struct state *have)

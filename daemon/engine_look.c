@@ -99,14 +99,22 @@ static void add_peers(struct engine *e, struct engine_looking *to, const struct 
 	network->peers_count = (uint32_t)to->snapshot.peers_count - network->peers_first;
 }
 
+/* Between the ledger's word on a new key and that key itself no reading can be booked: what is counted
+ * meanwhile is in the next one. */
+static bool is_to_be_read(const struct engine *e, const struct engine_looking *to,
+                          const struct engine_network *n)
+{
+	return n->tenant.ns != -1 && n->ifindex != 0 && e->kernel.wireguard != NULL &&
+	       (to->ask.ranges != 0 || !n->rekeying);
+}
+
 /* false: it is still being read. */
 static bool look_at(struct engine *e, struct engine_looking *to, struct engine_network *n, uint64_t until_ms)
 {
-	bool                     there = n->tenant.ns != -1 && n->ifindex != 0 && e->kernel.wireguard != NULL;
 	enum reading_result      result = READING_FAILED;
 	struct snapshot_network *network;
 
-	if (there)
+	if (is_to_be_read(e, to, n))
 		result = engine_read(e, n, ENGINE_READER_LOOK, until_ms, NULL);
 	if (result == READING_MORE)
 		return false;
@@ -155,8 +163,7 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 	struct engine_looking *looking = &e->looking;
 	bool                   in_parts = e->reader == ENGINE_READER_LOOK;
 
-	/* Between the ledger's word on a re-keyed network and the new key itself no reading is right. */
-	if (!looking->active || e->rekeying || e->control == NULL)
+	if (!looking->active || e->control == NULL)
 		return;
 	/* What is being read for a step goes on at once, and then it is our turn. */
 	if (e->reader != ENGINE_READER_NONE && e->reader != ENGINE_READER_LOOK)

@@ -27,7 +27,6 @@ void engine_pause(struct engine *e)
 	if (e->reader != ENGINE_READER_LOOK)
 		engine_read_end(e);
 	e->readings_count = 0;
-	e->rekeying = false;
 	e->hasty = false;
 	enter(e, ENGINE_IDLE);
 }
@@ -310,7 +309,6 @@ static void work_some(struct engine *e, uint64_t until_ms)
 			return;
 		}
 		if (n == NULL) {
-			e->rekeying = false;
 			enter(e, ENGINE_BROKER);
 			engine_schedule(e, 0);
 			return;

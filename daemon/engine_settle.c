@@ -22,7 +22,7 @@ void engine_failed(struct engine *e, struct engine_network *n, const struct tg_e
 	if (n->backoff_ms > most)
 		n->backoff_ms = most;
 	n->retry_at_ms = tg_clock_ms() + n->backoff_ms;
-	n->dirty = false;
+	n->dirty = n->rekeying = false;
 	n->up = false;
 	n->failed = true;
 	if (known)
@@ -67,7 +67,7 @@ void engine_settled(struct engine *e, struct engine_network *n, const struct mod
 	engine_model_turn(&n->settled, n->desired);
 	engine_model_turn(&n->endpoints, n->desired);
 	n->up = true;
-	n->failed = n->changed = n->dirty = n->fresh = false;
+	n->failed = n->changed = n->dirty = n->fresh = n->rekeying = false;
 	n->rounds = 0;
 	n->backoff_ms = 0;
 	n->retry_at_ms = 0;

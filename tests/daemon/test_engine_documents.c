@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/model.h"
+#include "base/snapshot.h"
 #include "daemon/engine.h"
 #include "netns/state.h"
 #include "tests/support/document.h"
@@ -91,8 +92,8 @@ static void run(void)
 	} while (e.phase != ENGINE_IDLE);
 }
 
-/* A document comes, as from control, and is carried out as far as it can be. */
-static void desire(const char *document)
+/* A document comes, as from control. */
+static void begin_document(const char *document)
 {
 	struct engine_model *held = calloc(1, sizeof *held);
 
@@ -103,6 +104,12 @@ static void desire(const char *document)
 	e.check_at_ms = now_ms + ENGINE_CHECK_MS;
 	engine_begin(&e, engine_enlist(&e, held, true));
 	network = e.networks[51820];
+}
+
+/* And is carried out as far as it can be. */
+static void desire(const char *document)
+{
+	begin_document(document);
 	run();
 }
 
@@ -201,6 +208,61 @@ START_TEST(a_peer_that_is_new_to_the_document_gets_its_endpoint)
 }
 END_TEST
 
+/* The peers of the snapshot that is made now, and the key under which they are. */
+static size_t peers_seen(bool ranges, struct tg_key *key)
+{
+	const struct msg_look ask = { .id = 7, .ranges = ranges };
+	struct snapshot       snapshot;
+	struct msg            msg;
+	int                   fds[MSG_FDS_MOST];
+	int                   given = 0;
+	size_t                peers;
+
+	engine_look_begin(&e, &ask);
+	engine_look_some(&e, UINT64_MAX);
+	do {
+		while (given > 0)
+			close(fds[--given]);
+		ck_assert(!e.looking.active);
+		given = channel_wait(control, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, &msg, fds, NULL);
+		ck_assert_int_ge(given, 0);
+	} while (msg.type != MSG_SNAPSHOT);
+	ck_assert_int_eq(snapshot_unpack(fds[0], &snapshot, NULL), 0);
+	close(fds[0]);
+	ck_assert_uint_eq(snapshot.networks_count, 1);
+	*key = snapshot.networks[0].public_key;
+	peers = snapshot.peers_count;
+	snapshot_clear(&snapshot);
+	return peers;
+}
+
+#define REKEYED "{'51820':" NETWORK(PRIVATE_3, PEER("")) "}"
+
+/* However long the apply takes of which that is a part. */
+START_TEST(what_is_to_be_shown_is_read_while_a_key_changes_and_what_is_to_be_booked_behind_it)
+{
+	struct tg_key before, after, key;
+
+	ck_assert(tg_key_read(PUBLIC_1, strlen(PUBLIC_1), &before));
+	ck_assert(tg_key_read(PUBLIC_3, strlen(PUBLIC_3), &after));
+	desire(DOCUMENT(PEER("")));
+	run();
+	network->tenant.ns = dup(control);	/* any will do */
+	ck_assert_uint_eq(peers_seen(false, &key), 1);
+
+	begin_document(REKEYED);
+	engine_step(&e);
+	ck_assert_int_eq(e.phase, ENGINE_LEDGER);
+	ck_assert_uint_eq(peers_seen(false, &key), 0);
+	ck_assert_uint_eq(peers_seen(true, &key), 1);
+	ck_assert(tg_key_equal(&key, &before));
+	e.phase = ENGINE_WORK;
+	run();
+	ck_assert_uint_eq(peers_seen(false, &key), 1);
+	ck_assert(tg_key_equal(&key, &after));
+}
+END_TEST
+
 void test_engine_documents(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
@@ -209,4 +271,5 @@ void test_engine_documents(TCase *tc)
 	tcase_add_test(tc, a_peer_that_roamed_since_its_endpoint_was_set_stays_where_it_is);
 	tcase_add_test(tc, an_endpoint_that_a_failed_document_did_not_set_is_set_later);
 	tcase_add_test(tc, a_peer_that_is_new_to_the_document_gets_its_endpoint);
+	tcase_add_test(tc, what_is_to_be_shown_is_read_while_a_key_changes_and_what_is_to_be_booked_behind_it);
 }

@@ -148,7 +148,7 @@ START_TEST(a_peer_to_come_begins_at_nothing_and_one_to_go_is_read)
 	ck_assert_uint_eq(b.count, 2);
 	is_reading(&b.readings[0], PUBLIC_1, PUBLIC_2, MSG_READING_COUNT, 500);
 	is_reading(&b.readings[1], PUBLIC_1, PUBLIC_3, MSG_READING_BASELINE, 0);
-	ck_assert(!b.engine.rekeying);
+	ck_assert(!b.network.rekeying);
 	end(&b);
 }
 END_TEST
@@ -194,7 +194,7 @@ START_TEST(a_new_key_takes_the_reading_over_as_its_baseline)
 	ck_assert_uint_eq(b.count, 2);
 	is_reading(&b.readings[0], PUBLIC_1, PUBLIC_3, MSG_READING_COUNT, 600);
 	is_reading(&b.readings[1], PUBLIC_2, PUBLIC_3, MSG_READING_BASELINE, 600);
-	ck_assert(b.engine.rekeying);
+	ck_assert(b.network.rekeying);
 	end(&b);
 }
 END_TEST
@@ -211,7 +211,7 @@ START_TEST(a_key_that_others_set_is_not_booked_under)
 	has_peer(&b, PUBLIC_3, 600);
 	plan(&b);
 	ck_assert(!engine_ledger_send(&b.engine));
-	ck_assert(!b.engine.rekeying);
+	ck_assert(!b.network.rekeying);
 	end(&b);
 }
 END_TEST
