@@ -108,8 +108,8 @@ static void run_look(void *arg)
 		look->result = live_print_networks(look->text, look->document->model, &look->seen->snapshot,
 		                                   look->port, look->netns_prefix);
 	else
-		look->result = live_print_peers(look->text, &look->seen->snapshot, look->port,
-		                                look->has_peer ? &look->peer : NULL);
+		look->result = live_print_peers(look->text, look->document->model, &look->seen->snapshot,
+		                                look->port, look->has_peer ? &look->peer : NULL);
 }
 
 static void look_end(struct look *look)
@@ -132,6 +132,9 @@ static void on_look(void *arg)
 		break;
 	case LIVE_NOT_FOUND:	/* an apply may have removed it meanwhile */
 		look_refuse(look, API_NOT_FOUND, "there is no such network or peer");
+		break;
+	case LIVE_NOT_SEEN:
+		look_refuse(look, API_NOT_READY, "its network cannot be read now");
 		break;
 	case LIVE_NO_MEMORY:
 		look_refuse(look, API_NOT_READY, "out of memory");

@@ -159,11 +159,12 @@ enum live_result live_print_networks(struct evbuffer *to, const struct model *mo
 	return printing_end(&p);
 }
 
-enum live_result live_print_peers(struct evbuffer *to, const struct snapshot *live, uint16_t port,
-                                  const struct tg_key *peer)
+enum live_result live_print_peers(struct evbuffer *to, const struct model *model,
+                                  const struct snapshot *live, uint16_t port, const struct tg_key *peer)
 {
 	struct printing                p = printing_begin(to, live);
 	const struct snapshot_network *network = snapshot_find(live, port);
+	const struct model_network    *wanted = model_find(model, port);
 
 	if (peer == NULL) {
 		put_peers(&p, network);
@@ -177,5 +178,6 @@ enum live_result live_print_peers(struct evbuffer *to, const struct snapshot *li
 		put_peer(&p, one);
 		return printing_end(&p);
 	}
-	return LIVE_NOT_FOUND;
+	return wanted != NULL && model_find_peer(model, wanted, peer) != NULL ? LIVE_NOT_SEEN
+	                                                                      : LIVE_NOT_FOUND;
 }

@@ -105,7 +105,7 @@ START_TEST(a_peer_is_connected_while_its_handshake_is_young)
 	begin(DOCUMENT(""));
 	second = peers[1].public_key;
 	peers[1].handshake_unix_s = tg_clock_unix_ms() / 1000;
-	ck_assert_int_eq(live_print_peers(to, &live, 51820, &second), LIVE_PRINTED);
+	ck_assert_int_eq(live_print_peers(to, model, &live, 51820, &second), LIVE_PRINTED);
 
 	char *text = text_of(to);
 
@@ -120,18 +120,36 @@ START_TEST(peers_are_found_by_network_and_key)
 	struct evbuffer *to = evbuffer_new();
 
 	begin(DOCUMENT(""));
-	ck_assert_int_eq(live_print_peers(to, &live, 51820, NULL), LIVE_PRINTED);
+	ck_assert_int_eq(live_print_peers(to, model, &live, 51820, NULL), LIVE_PRINTED);
 	is(text_of(to), PEERS);
 	to = evbuffer_new();
-	ck_assert_int_eq(live_print_peers(to, &live, 51820, &peers[1].public_key), LIVE_PRINTED);
+	ck_assert_int_eq(live_print_peers(to, model, &live, 51820, &peers[1].public_key), LIVE_PRINTED);
 	is(text_of(to), PEER_2);
 	to = evbuffer_new();
-	ck_assert_int_eq(live_print_peers(to, &live, 51821, NULL), LIVE_PRINTED);
+	ck_assert_int_eq(live_print_peers(to, model, &live, 51821, NULL), LIVE_PRINTED);
 	is(text_of(to), "{}");
 	to = evbuffer_new();
-	ck_assert_int_eq(live_print_peers(to, &live, 51820, &networks[0].public_key), LIVE_NOT_FOUND);
-	ck_assert_int_eq(live_print_peers(to, &live, 51821, &peers[1].public_key), LIVE_NOT_FOUND);
+	ck_assert_int_eq(live_print_peers(to, model, &live, 51820, &networks[0].public_key), LIVE_NOT_FOUND);
+	ck_assert_int_eq(live_print_peers(to, model, &live, 51821, &peers[1].public_key), LIVE_NOT_FOUND);
 	ck_assert_int_eq(live_print_networks(to, model, &live, 51821, "network-"), LIVE_NOT_FOUND);
+	evbuffer_free(to);
+	model_free(model);
+}
+END_TEST
+
+/* Not to be had is not the same as not there: a client would put it anew. */
+START_TEST(a_peer_of_the_document_that_cannot_be_seen_is_no_unknown_one)
+{
+	struct evbuffer *to = evbuffer_new();
+
+	begin(DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':[]},'" PUBLIC_3 "':{'allowed_ips':[]}}"));
+	networks[0].peers_count = 0;
+	for (uint32_t i = 0; i < model->peers_count; i++)
+		ck_assert_int_eq(live_print_peers(to, model, &live, 51820, &model->peers[i].public_key),
+		                 LIVE_NOT_SEEN);
+	live.networks_count = 0;
+	ck_assert_int_eq(live_print_peers(to, model, &live, 51820, &model->peers[0].public_key),
+	                 LIVE_NOT_SEEN);
 	evbuffer_free(to);
 	model_free(model);
 }
@@ -205,6 +223,7 @@ void test_live_print(TCase *tc)
 	tcase_add_test(tc, networks_are_those_of_the_document_as_they_are_seen);
 	tcase_add_test(tc, a_peer_is_connected_while_its_handshake_is_young);
 	tcase_add_test(tc, peers_are_found_by_network_and_key);
+	tcase_add_test(tc, a_peer_of_the_document_that_cannot_be_seen_is_no_unknown_one);
 	tcase_add_test(tc, what_others_wrote_is_read_back_as_they_wrote_it);
 	tcase_add_test(tc, a_text_that_lacks_something_is_none);
 }
