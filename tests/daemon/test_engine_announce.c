@@ -1,15 +1,12 @@
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <check.h>
-#include <event2/event.h>
 
 #include "base/channel.h"
-#include "base/model.h"
 #include "base/snapshot.h"
 #include "daemon/engine.h"
 #include "tests/support/document.h"
+#include "tests/support/engine_bench.h"
 #include "tests/support/kernel.h"
 
 void test_engine_announce(TCase *tc);
@@ -20,37 +17,19 @@ static int           control;
 
 static void desire(const char *document)
 {
-	struct engine_model *held = calloc(1, sizeof *held);
-
-	ck_assert_ptr_nonnull(held);
-	held->refs = 1;
-	held->model = document_read(document, NULL);
-	engine_enlist(&e, held, true);
+	engine_enlist(&e, engine_bench_document(document), true);
 }
 
 static void begin(void)
 {
-	int ends[2];
-
-	memset(&e, 0, sizeof e);
-	strcpy(e.host.prefix, "no-namespace-has-this-");
-	e.base = event_base_new();
-	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	control = ends[1];
-	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
-	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
-	ck_assert_ptr_nonnull(e.networks);
+	control = engine_bench_begin(&e);
 	desire(DOCUMENT(""));
 	e.generation = 7;
 }
 
 static void end(void)
 {
-	engine_network_free(&e, 51820);
-	channel_free(e.control);
-	event_base_free(e.base);
-	free(e.networks);
-	close(control);
+	engine_bench_end(&e, control);
 }
 
 /* What control hears: returns how many networks are told of, -1: they are as they were. */

@@ -1,6 +1,4 @@
 #include <errno.h>
-#include <event2/event.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,11 +7,11 @@
 #include "base/channel.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/model.h"
 #include "base/snapshot.h"
 #include "daemon/engine.h"
 #include "netns/state.h"
 #include "tests/support/document.h"
+#include "tests/support/engine_bench.h"
 #include "tests/support/kernel.h"
 
 void test_engine_documents(TCase *tc);
@@ -29,13 +27,6 @@ static uint64_t               now_ms;
 static int                    fails;	/* with this errno each change of a link does */
 static int                    control;	/* the other end of the engine's channel */
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-}
-
 static int links_changed(struct tenant *tenant, const struct plan *plan, const struct step *steps,
                          size_t count, struct tg_error *err)
 {
@@ -47,36 +38,16 @@ static int links_changed(struct tenant *tenant, const struct plan *plan, const s
 
 static void begin(void)
 {
-	int ends[2];
-
-	fake_reset();
-	memset(&e, 0, sizeof e);
+	control = engine_bench_begin(&e);
 	fails = 0;
 	tg_clock_fake(now_ms = 1000000, 0);
-	e.kernel = fake_kernel_of();
 	e.kernel.links = links_changed;
-	strcpy(e.host.prefix, "no-namespace-has-this-");	/* so that the machine's own do not count */
-	e.host.wireguard = MSG_WIREGUARD_KERNEL;
-	e.base = event_base_new();
-	e.tick = event_new(e.base, -1, 0, on_tick, NULL);
-	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	control = ends[1];
-	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
-	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
-	ck_assert_ptr_nonnull(e.networks);
 }
 
 static void end(void)
 {
 	engine_pause(&e);
-	engine_network_free(&e, 51820);
-	free(e.readings);
-	channel_free(e.control);
-	close(control);
-	event_free(e.tick);
-	event_base_free(e.base);
-	free(e.networks);
-	fake_reset();
+	engine_bench_end(&e, control);
 }
 
 static void run(void)
@@ -95,14 +66,9 @@ static void run(void)
 /* A document comes, as from control. */
 static void begin_document(const char *document)
 {
-	struct engine_model *held = calloc(1, sizeof *held);
-
-	ck_assert_ptr_nonnull(held);
-	held->refs = 1;
-	held->model = document_read(document, NULL);
 	e.generation++;
 	e.check_at_ms = now_ms + ENGINE_CHECK_MS;
-	engine_begin(&e, engine_enlist(&e, held, true));
+	engine_begin(&e, engine_enlist(&e, engine_bench_document(document), true));
 	network = e.networks[51820];
 }
 

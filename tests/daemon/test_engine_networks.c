@@ -6,6 +6,7 @@
 #include "base/model.h"
 #include "daemon/engine.h"
 #include "tests/support/document.h"
+#include "tests/support/engine_bench.h"
 
 void test_engine_networks(TCase *tc);
 
@@ -34,12 +35,7 @@ static void tear_down(void)
 
 static bool enlist(const char *text, bool whole)
 {
-	struct engine_model *held = calloc(1, sizeof *held);
-
-	ck_assert_ptr_nonnull(held);
-	held->refs = 1;
-	held->model = document_read(text, NULL);
-	return engine_enlist(&e, held, whole);
+	return engine_enlist(&e, engine_bench_document(text), whole);
 }
 
 static bool desire(const char *text)

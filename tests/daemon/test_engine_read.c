@@ -1,6 +1,5 @@
 #include "daemon/engine.h"
 
-#include <event2/event.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +11,12 @@
 #include "base/channel.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/model.h"
 #include "tests/support/document.h"
+#include "tests/support/engine_bench.h"
 #include "tests/support/kernel.h"
 
 void test_engine_read(TCase *tc);
 
-#define PREFIX	   "no-namespace-has-this-"	/* so that the machine's own do not count */
 #define PARTS	   5	/* that a reading takes */
 #define STEPS_MOST 1000
 #define PEER(key)  ",'peers':{'" key "':{'allowed_ips':['10.0.0.2']}}"
@@ -55,36 +53,15 @@ static int links_changed(struct tenant *tenant, const struct plan *plan, const s
 	return fake_table.links(tenant, plan, steps, count, err);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-}
-
 static void begin(void)
 {
-	struct tg_error err;
-	int             ends[2];
-
-	fake_reset();
+	control = engine_bench_begin(&e);
 	fake.parts = PARTS;
-	memset(&e, 0, sizeof e);
 	begun = 0;
 	tg_clock_fake(1000000, 0);
-	fake_table = fake_kernel_of();
-	e.kernel = fake_table;
+	fake_table = e.kernel;
 	e.kernel.read = read_noted;
 	e.kernel.links = links_changed;
-	strcpy(e.host.prefix, PREFIX);
-	e.host.wireguard = MSG_WIREGUARD_KERNEL;
-	e.base = event_base_new();
-	e.tick = event_new(e.base, -1, 0, on_tick, NULL);
-	ck_assert_int_eq(channel_pair(ends, &err), 0);
-	control = ends[1];
-	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
-	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
-	ck_assert_ptr_nonnull(e.networks);
 	network = engine_network_get(&e, 51820);
 }
 
@@ -92,15 +69,7 @@ static void end(void)
 {
 	engine_pause(&e);
 	engine_read_end(&e);
-	engine_network_free(&e, 51820);
-	snapshot_clear(&e.looking.snapshot);
-	free(e.readings);
-	channel_free(e.control);
-	close(control);
-	event_free(e.tick);
-	event_base_free(e.base);
-	free(e.networks);
-	fake_reset();
+	engine_bench_end(&e, control);
 }
 
 /* One turn of the loop, as on_tick() of the engine has it. */
@@ -121,14 +90,9 @@ static void turn(void)
 
 static void desire(const char *document)
 {
-	struct engine_model *held = calloc(1, sizeof *held);
-
-	ck_assert_ptr_nonnull(held);
-	held->refs = 1;
-	held->model = document_read(document, NULL);
 	e.generation++;
 	e.check_at_ms = tg_clock_ms() + ENGINE_CHECK_MS;
-	engine_begin(&e, engine_enlist(&e, held, true));
+	engine_begin(&e, engine_enlist(&e, engine_bench_document(document), true));
 }
 
 /* Until all is as it should be, and looked at behind. */

@@ -11,15 +11,14 @@
 #include "base/channel.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/model.h"
 #include "daemon/engine.h"
 #include "netns/state.h"
 #include "tests/support/document.h"
+#include "tests/support/engine_bench.h"
 #include "tests/support/kernel.h"
 
 void test_engine_reconcile(TCase *tc);
 
-#define PREFIX	   "no-namespace-has-this-"	/* so that the machine's own do not count */
 #define STEPS_MOST 1000
 #define PEER(more) ",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.2']" more "}}"
 
@@ -53,47 +52,20 @@ static int links_changed(struct tenant *tenant, const struct plan *plan, const s
 	return lies ? 0 : real.links(tenant, plan, steps, count, err);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-}
-
 static void begin(void)
 {
-	struct tg_error err;
-	int             ends[2];
-
-	fake_reset();
-	memset(&e, 0, sizeof e);
+	control = engine_bench_begin(&e);
 	reads = 0;
 	now_ms = 1000000;
 	tg_clock_fake(now_ms, 0);
-	real = fake_kernel_of();
-	e.kernel = real;
+	real = e.kernel;
 	e.kernel.read = read_counted;
 	e.kernel.links = links_changed;
-	strcpy(e.host.prefix, PREFIX);
-	e.host.wireguard = MSG_WIREGUARD_KERNEL;
-	e.base = event_base_new();
-	e.tick = event_new(e.base, -1, 0, on_tick, NULL);
-	ck_assert_int_eq(channel_pair(ends, &err), 0);
-	control = ends[1];
-	e.control = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
-	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
-	ck_assert_ptr_nonnull(e.networks);
 }
 
 static void end(void)
 {
-	engine_network_free(&e, 51820);
-	channel_free(e.control);
-	close(control);
-	event_free(e.tick);
-	event_base_free(e.base);
-	free(e.networks);
-	fake_reset();
+	engine_bench_end(&e, control);
 }
 
 /* Goes on until there is nothing to do, the clock with it where something is waited for. */
@@ -121,16 +93,12 @@ static void clock_shows(uint64_t ms)
 /* The document comes, as from control.  Returns how often the kernel was read until it was answered. */
 static unsigned desire(const char *document)
 {
-	struct engine_model *held = calloc(1, sizeof *held);
-	unsigned             before = reads;
+	unsigned before = reads;
 
-	ck_assert_ptr_nonnull(held);
-	held->refs = 1;
-	held->model = document_read(document, NULL);
 	e.generation++;
 	e.check_at_ms = now_ms + ENGINE_CHECK_MS;
 	e.announce = true;
-	engine_begin(&e, engine_enlist(&e, held, true));
+	engine_begin(&e, engine_enlist(&e, engine_bench_document(document), true));
 	network = e.networks[51820];
 	run();
 	return reads - before;

@@ -8,6 +8,7 @@
 #include "base/model.h"
 #include "netns/state.h"
 #include "tests/support/document.h"
+#include "tests/support/engine_bench.h"
 #include "tests/support/kernel.h"
 
 void test_engine_remove(TCase *tc);
@@ -39,10 +40,7 @@ static void begin(struct bench *b, const char *document)
 	b->engine.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
 	ck_assert_ptr_nonnull(b->engine.networks);
 	b->engine.at = 1;
-	b->desired = calloc(1, sizeof *b->desired);
-	ck_assert_ptr_nonnull(b->desired);
-	b->desired->model = document_read(document, NULL);
-	b->desired->refs = 1;
+	b->desired = engine_bench_document(document);
 	engine_enlist(&b->engine, engine_model_hold(b->desired), true);
 	b->network = engine_network_get(&b->engine, 51820);
 	b->network->tenant.cookie = 99;
