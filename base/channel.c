@@ -18,10 +18,10 @@
 
 struct waiting {
 	struct waiting *next;
-	enum msg_type   type;
 	size_t          count;
 	int             fds[MSG_FDS_MOST];
-	struct msg      msg;	/* last: only msg_bytes() of it are there */
+	size_t          bytes;
+	uint8_t         message[];
 };
 
 struct channel {
@@ -67,22 +67,27 @@ static void channel_kill(struct channel *channel)
 	event_active(channel->readable, EV_READ, 0);
 }
 
-static int transmit(int fd, const struct msg *msg, size_t bytes, const int *fds, size_t count)
+/* sendmsg(2) takes what it only reads by pointers to what it might write. */
+static struct iovec part_of(const void *data, size_t bytes)
+{
+	union {
+		const void *given;
+		void       *plain;
+	} at = { .given = data };
+
+	return (struct iovec){ .iov_base = at.plain, .iov_len = bytes };
+}
+
+static int transmit(int fd, struct iovec *parts, size_t parts_count, const int *fds, size_t count)
 {
 	union {
 		char           bytes[CMSG_SPACE(MSG_FDS_MOST * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec  part = { .iov_len = bytes };
-	struct msghdr head = { .msg_iov = &part, .msg_iovlen = 1 };
-	union {
-		const struct msg *given;
-		void             *plain;
-	} at = { .given = msg };
+	struct msghdr head = { .msg_iov = parts, .msg_iovlen = parts_count };
 
-	part.iov_base = at.plain;
 	if (count > 0) {
-		memset(&control, 0, sizeof control);
+		memset(&control, 0, CMSG_SPACE(count * sizeof(int)));
 		head.msg_control = control.bytes;
 		head.msg_controllen = CMSG_SPACE(count * sizeof(int));
 		control.align.cmsg_level = SOL_SOCKET;
@@ -193,7 +198,9 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	while (channel->first != NULL) {
 		struct waiting *w = channel->first;
 
-		if (transmit((int)fd, &w->msg, msg_bytes(w->type), w->fds, w->count) == -1) {
+		struct iovec    part = part_of(w->message, w->bytes);
+
+		if (transmit((int)fd, &part, 1, w->fds, w->count) == -1) {
 			if (errno != EAGAIN)
 				channel_kill(channel);
 			return;
@@ -254,18 +261,25 @@ void channel_free(struct channel *channel)
 	free(channel);
 }
 
-static int channel_queue(struct channel *channel, const struct msg *msg, const int *fds, size_t count)
+#define PARTS 3	/* header, body, value */
+
+static int channel_queue(struct channel *channel, const struct iovec parts[PARTS], const int *fds,
+                         size_t count)
 {
-	enum msg_type   type = (enum msg_type)msg->type;
 	struct waiting *w = NULL;
+	size_t          bytes = parts[0].iov_len + parts[1].iov_len + parts[2].iov_len;
 
 	if (channel->queued < CHANNEL_QUEUE_MOST)
-		w = malloc(offsetof(struct waiting, msg) + msg_bytes(type));
+		w = malloc(sizeof *w + bytes);
 	if (w == NULL)
 		goto undo_none;
 	w->next = NULL;
-	w->type = type;
-	memcpy(&w->msg, msg, msg_bytes(type));
+	w->bytes = 0;
+	for (size_t i = 0; i < PARTS; i++) {
+		if (parts[i].iov_len > 0)
+			memcpy(w->message + w->bytes, parts[i].iov_base, parts[i].iov_len);
+		w->bytes += parts[i].iov_len;
+	}
 	for (w->count = 0; w->count < count; w->count++) {
 		w->fds[w->count] = fcntl(fds[w->count], F_DUPFD_CLOEXEC, 0);
 		if (w->fds[w->count] == -1)
@@ -286,22 +300,36 @@ undo_none:
 	return -1;
 }
 
-int channel_send(struct channel *channel, enum msg_type type, const void *body, const int *fds, size_t count)
+static int send_parts(struct channel *channel, enum msg_type type, const void *body, const void *value,
+                      size_t value_bytes, const int *fds, size_t count)
 {
-	struct msg msg = { .type = type };
+	struct msg         msg;	/* but for its header the parts are where they are */
+	const size_t       header_bytes = offsetof(struct msg, body);
+	const size_t       body_bytes = msg_bytes(type) - header_bytes;
+	struct iovec       parts[PARTS] = {
+		part_of(&msg, header_bytes),
+		part_of(body, body_bytes),
+		part_of(value, value_bytes),
+	};
 
 	if (channel->dead)
 		return -1;
-	memcpy(&msg.body, body, msg_bytes(type) - offsetof(struct msg, body));
-	assert(msg_allowed(&msg, msg_bytes(type), count, channel->self, channel->other));
+	msg.type = type;
+	msg.value_bytes = (uint32_t)value_bytes;
+	assert(msg_allowed(&msg, msg_bytes(type) + value_bytes, count, channel->self, channel->other));
 	if (channel->first != NULL)
-		return channel_queue(channel, &msg, fds, count);
-	if (transmit(channel->fd, &msg, msg_bytes(type), fds, count) == 0)
+		return channel_queue(channel, parts, fds, count);
+	if (transmit(channel->fd, parts, PARTS, fds, count) == 0)
 		return 0;
 	if (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS)
-		return channel_queue(channel, &msg, fds, count);
+		return channel_queue(channel, parts, fds, count);
 	channel_kill(channel);
 	return -1;
+}
+
+int channel_send(struct channel *channel, enum msg_type type, const void *body, const int *fds, size_t count)
+{
+	return send_parts(channel, type, body, NULL, 0, fds, count);
 }
 
 int channel_send_taken(struct channel *channel, enum msg_type type, const void *body, int fd)
@@ -310,6 +338,44 @@ int channel_send_taken(struct channel *channel, enum msg_type type, const void *
 
 	close(fd);
 	return result;
+}
+
+int channel_send_value(struct channel *channel, enum msg_type type, const void *body, const void *value,
+                       size_t bytes)
+{
+	struct tg_part  part = { value, bytes };
+	struct tg_error err;
+	int             fd;
+
+	if (bytes <= MSG_VALUE_MOST)
+		return send_parts(channel, type, body, value, bytes, NULL, 0);
+	fd = tg_memfd_make("tollgate-value", &part, 1, &err);
+	if (fd == -1)
+		tg_die("cannot hand a %s to the %s: %s", msg_type_name(type), msg_role_name(channel->other),
+		       err.text);
+	return channel_send_taken(channel, type, body, fd);
+}
+
+int channel_value_open(const struct msg *msg, const int *fds, size_t least, size_t most,
+                       struct channel_value *to, struct tg_error *err)
+{
+	*to = (struct channel_value){ .mapped = msg->value_bytes == 0 };
+	if (to->mapped) {
+		to->data = tg_memfd_map(fds[0], least, most, &to->bytes, err);
+		return to->data != NULL ? 0 : -1;
+	}
+	to->data = msg_value(msg);
+	to->bytes = msg->value_bytes;
+	if (to->bytes < least || to->bytes > most)
+		return tg_fail(err, TG_CODE_PROTOCOL, "a value has %zu bytes", to->bytes);
+	return 0;
+}
+
+void channel_value_close(struct channel_value *value)
+{
+	if (value->mapped)
+		tg_memfd_unmap(value->data, value->bytes);
+	*value = (struct channel_value){ .mapped = false };
 }
 
 int channel_wait(int fd, enum msg_role self, enum msg_role other, struct msg *msg, int fds[MSG_FDS_MOST],

@@ -4,6 +4,7 @@
 #ifndef TOLLGATE_BASE_CHANNEL_H
 #define TOLLGATE_BASE_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/msg.h"
@@ -34,6 +35,24 @@ void channel_free(struct channel *channel);
 int channel_send(struct channel *channel, enum msg_type type, const void *body, const int *fds, size_t count);
 /* channel_send() with one descriptor that is closed here, whatever happens. */
 int channel_send_taken(struct channel *channel, enum msg_type type, const void *body, int fd);
+/* channel_send() with a value of 1 byte or more: behind the body when it is small, else in a memory file.
+ * Ends the process when none can be made. */
+int channel_send_value(struct channel *channel, enum msg_type type, const void *body, const void *value,
+                       size_t bytes);
+
+/* The value that came with a message: valid as long as that, and until it is closed. */
+struct channel_value {
+	const void *data;
+	size_t      bytes;
+	bool        mapped;
+};
+
+/* Of a message whose type has one, with its descriptors.  -1: it has less than `least` or more than `most`
+ * bytes, or comes in a file that is not sealed. */
+int channel_value_open(const struct msg *msg, const int *fds, size_t least, size_t most,
+                       struct channel_value *to, struct tg_error *err);
+void channel_value_close(struct channel_value *value);
+
 /* Reads one message, waiting for it: for a role that has not begun its loop.  Returns the number of
  * descriptors in `fds` (the caller's), -1 on end, error or a message that may not come. */
 int channel_wait(int fd, enum msg_role self, enum msg_role other, struct msg *msg, int fds[MSG_FDS_MOST],

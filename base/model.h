@@ -171,13 +171,18 @@ bool model_same_network(const struct model *a, const struct model_network *x, co
 bool model_equal_network(const struct model *a, const struct model_network *x, const struct model *b,
                          const struct model_network *y);
 
-/* A sealed memory file (the caller's) of what the kernel is to have, without names and hosts: of all
- * networks, or (diff not NULL) of those that `diff`, which leads to `model`, adds or changes.  -1: no memory
- * or no descriptor. */
-int model_pack(const struct model *model, const struct model_diff *diff, struct tg_error *err);
-/* Reads and checks one: seals, sizes, every index, order of ports and peers.  The caller frees it; NULL when
+/* What the kernel is to have, without names and hosts, as `bytes` for another process: of all networks, or
+ * (diff not NULL) of those that `diff`, which leads to `model`, adds or changes.  The caller frees it with
+ * model_packed_free(); NULL: out of memory. */
+void *model_pack(const struct model *model, const struct model_diff *diff, size_t *bytes,
+                 struct tg_error *err);
+void model_packed_free(void *packed);
+/* A document of 64 MiB makes less: its arrays are no larger than the text that they are read from, but for
+ * peers, which are twice as large at most. */
+#define MODEL_PACKED_MOST ((size_t)256 << 20)
+/* Reads and checks it: sizes, every index, order of ports and peers.  The caller frees the model; NULL when
  * it is refused. */
-struct model *model_unpack(int fd, struct tg_error *err);
+struct model *model_unpack(const void *packed, size_t bytes, struct tg_error *err);
 
 /* A host name as the document and a client's Host or server name must have it: labels of letters,
  * digits, '-' and '_', up to 63 each and 253 in all, lower-cased into `to` (size MSG_HOST_MOST), a

@@ -6,18 +6,14 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/fd.h"
 
-#define PACK_MAGIC UINT64_C(0x32444f4d4c4c4f54)	/* "TOLLMOD2" */
-/* A document of 64 MiB makes less: its arrays are no larger than the text that they are read from, but
- * for peers, which are twice as large at most. */
-#define PACK_MOST  ((size_t)256 << 20)
+#define PACK_MAGIC UINT64_C(0x33444f4d4c4c4f54)	/* "TOLLMOD3" */
 
 struct pack_head {
 	uint64_t magic;
 	uint64_t networks_count;
-	uint64_t cidrs_count;
 	uint64_t peers_count;
+	uint64_t cidrs_count;
 };
 
 /* Padding would carry bytes of this process's memory. */
@@ -46,24 +42,6 @@ static void pack_network(const struct model *from, const struct model_network *n
 		*peer = from->peers[network->peers_first + i];
 		pack_ranges(from, &peer->ranges_first, peer->ranges_count, to);
 	}
-}
-
-static int pack_file(const struct model *model, struct tg_error *err)
-{
-	const struct pack_head head = {
-		.magic = PACK_MAGIC,
-		.networks_count = model->networks_count,
-		.cidrs_count = model->cidrs_count,
-		.peers_count = model->peers_count,
-	};
-	const struct tg_part parts[] = {
-		{ &head, sizeof head },
-		{ model->networks, model->networks_count * sizeof *model->networks },
-		{ model->cidrs, model->cidrs_count * sizeof *model->cidrs },
-		{ model->peers, model->peers_count * sizeof *model->peers },
-	};
-
-	return tg_memfd_make("tollgate-model", parts, sizeof parts / sizeof parts[0], err);
 }
 
 /* How far a walk through the networks has come in what a diff says is new. */
@@ -104,34 +82,39 @@ static void count_news(const struct model *model, struct news news, struct model
 	}
 }
 
-int model_pack(const struct model *model, const struct model_diff *diff, struct tg_error *err)
+void *model_pack(const struct model *model, const struct model_diff *diff, size_t *bytes,
+                 struct tg_error *err)
 {
-	struct news  news = { .diff = diff };
-	struct model copy = { .networks_count = 0 };
-	int          fd = -1;
+	struct news       news = { .diff = diff };
+	struct model      copy = { .networks_count = 0 };
+	struct pack_head *head;
 
 	count_news(model, news, &copy);
-	copy.networks = model_alloc((copy.networks_count + 1) * sizeof *copy.networks);
-	copy.cidrs = model_alloc((copy.cidrs_count + 1) * sizeof *copy.cidrs);
-	copy.peers = model_alloc((copy.peers_count + 1) * sizeof *copy.peers);
-	copy.networks_count = copy.cidrs_count = copy.peers_count = 0;
-	if (copy.networks == NULL || copy.cidrs == NULL || copy.peers == NULL) {
+	/* The longer members come first: each array is aligned as it must be. */
+	*bytes = sizeof *head + copy.networks_count * sizeof *copy.networks +
+	         copy.peers_count * sizeof *copy.peers + copy.cidrs_count * sizeof *copy.cidrs;
+	head = model_alloc(*bytes);
+	if (head == NULL) {
 		tg_fail_memory(err);
-		goto undo_copy;
+		return NULL;
 	}
+	*head = (struct pack_head){ PACK_MAGIC, copy.networks_count, copy.peers_count, copy.cidrs_count };
+	copy.networks = (void *)(head + 1);
+	copy.peers = (void *)(copy.networks + copy.networks_count);
+	copy.cidrs = (void *)(copy.peers + copy.peers_count);
+	copy.networks_count = copy.cidrs_count = copy.peers_count = 0;
 	for (size_t i = 0; i < model->networks_count; i++)
 		if (is_news(&news, model->networks[i].port))
 			pack_network(model, &model->networks[i], &copy);
-	fd = pack_file(&copy, err);
-
-undo_copy:
-	model_release(copy.networks);
-	model_release(copy.cidrs);
-	model_release(copy.peers);
-	return fd;
+	return head;
 }
 
-/* What is still to be read of a mapped file. */
+void model_packed_free(void *packed)
+{
+	model_release(packed);
+}
+
+/* What is still to be read. */
 struct unpack {
 	const char *at;
 	size_t      left;
@@ -165,14 +148,16 @@ static bool unpack_arrays(struct unpack *u, struct model *m)
 {
 	struct pack_head head;
 
+	if (u->left < sizeof head)
+		return false;
 	memcpy(&head, u->at, sizeof head);
 	u->at += sizeof head;
 	u->left -= sizeof head;
 	if (head.magic != PACK_MAGIC)
 		return false;
 	m->networks = take(u, &m->networks_count, head.networks_count, sizeof *m->networks);
-	m->cidrs = take(u, &m->cidrs_count, head.cidrs_count, sizeof *m->cidrs);
 	m->peers = take(u, &m->peers_count, head.peers_count, sizeof *m->peers);
+	m->cidrs = take(u, &m->cidrs_count, head.cidrs_count, sizeof *m->cidrs);
 	m->hosts = take(u, &m->hosts_count, 0, sizeof *m->hosts);
 	m->upstreams = take(u, &m->upstreams_count, 0, sizeof *m->upstreams);
 	m->texts = take(u, &m->texts_bytes, 0, 1);
@@ -265,27 +250,17 @@ static bool model_good(const struct model *m)
 	return at.cidrs == m->cidrs_count && at.peers == m->peers_count;
 }
 
-struct model *model_unpack(int fd, struct tg_error *err)
+struct model *model_unpack(const void *packed, size_t bytes, struct tg_error *err)
 {
-	size_t        bytes = 0;
-	const void   *map = tg_memfd_map(fd, sizeof(struct pack_head), PACK_MOST, &bytes, err);
-	struct unpack u = { .at = map, .left = bytes };
-	struct model *m;
+	struct unpack u = { .at = packed, .left = bytes };
+	struct model *m = model_alloc(sizeof *m);
 
-	if (map == NULL)
-		return NULL;
-	m = model_alloc(sizeof *m);
 	if (m == NULL) {
-		tg_memfd_unmap(map, bytes);
 		tg_fail_memory(err);
 		return NULL;
 	}
 	memset(m, 0, sizeof *m);
-
-	bool good = unpack_arrays(&u, m) && model_good(m);
-
-	tg_memfd_unmap(map, bytes);
-	if (good)
+	if (unpack_arrays(&u, m) && model_good(m))
 		return m;
 	model_free(m);
 	if (u.no_memory)

@@ -7,6 +7,7 @@
 #define ALL_ROLES     (TO(ENGINE) | TO(BROKER) | TO(CONTROL) | TO(WORKER))
 #define HEADER_BYTES  offsetof(struct msg, body)
 #define BODY(member)  sizeof(((struct msg *)0)->body.member)
+#define VALUE	      SIZE_MAX	/* one descriptor, or a value behind the body */
 
 static const char *const role_names[MSG_ROLES] = {
 	[MSG_ROLE_SUPERVISOR] = "supervisor",
@@ -36,8 +37,8 @@ static const struct {
 	[MSG_READY] = { "READY", BODY(none), ALL_ROLES, TO(SUPERVISOR), 0, 0 },
 	[MSG_SEGMENT_DONE] = { "SEGMENT_DONE", BODY(segment_done), FROM(CONTROL), TO(SUPERVISOR), 0, 0 },
 	[MSG_WORKER_STUCK] = { "WORKER_STUCK", BODY(worker), FROM(CONTROL), TO(SUPERVISOR), 0, 0 },
-	[MSG_DESIRED] = { "DESIRED", BODY(desired), FROM(CONTROL), TO(ENGINE), 1, 1 },
-	[MSG_LEDGER] = { "LEDGER", BODY(ledger), FROM(ENGINE), TO(CONTROL), 1, 1 },
+	[MSG_DESIRED] = { "DESIRED", BODY(desired), FROM(CONTROL), TO(ENGINE), VALUE, VALUE },
+	[MSG_LEDGER] = { "LEDGER", BODY(ledger), FROM(ENGINE), TO(CONTROL), VALUE, VALUE },
 	[MSG_LEDGER_DONE] = { "LEDGER_DONE", BODY(ledger_done), FROM(CONTROL), TO(ENGINE), 0, 0 },
 	[MSG_NETWORKS] = { "NETWORKS", BODY(networks), FROM(ENGINE), TO(CONTROL), 0, 1 },
 	[MSG_ROUTED] = { "ROUTED", BODY(routed), FROM(CONTROL), TO(ENGINE), 0, 0 },
@@ -69,11 +70,23 @@ size_t msg_bytes(enum msg_type type)
 	return HEADER_BYTES + table[type].body_bytes;
 }
 
+const void *msg_value(const struct msg *msg)
+{
+	return (const uint8_t *)msg + msg_bytes((enum msg_type)msg->type);
+}
+
+static bool fds_allowed(const struct msg *msg, size_t fds)
+{
+	if (table[msg->type].fds_least == VALUE)
+		return msg->value_bytes <= MSG_VALUE_MOST && fds == (msg->value_bytes == 0);
+	return msg->value_bytes == 0 && fds >= table[msg->type].fds_least &&
+	       fds <= table[msg->type].fds_most;
+}
+
 bool msg_allowed(const struct msg *msg, size_t bytes, size_t fds, enum msg_role from, enum msg_role to)
 {
-	if (bytes < HEADER_BYTES || msg->type >= MSG_TYPES || msg->zero != 0)
+	if (bytes < HEADER_BYTES || msg->type >= MSG_TYPES || !fds_allowed(msg, fds))
 		return false;
-	return bytes == HEADER_BYTES + table[msg->type].body_bytes &&
-	       (table[msg->type].from & 1U << from) != 0 && (table[msg->type].to & 1U << to) != 0 &&
-	       fds >= table[msg->type].fds_least && fds <= table[msg->type].fds_most;
+	return bytes == HEADER_BYTES + table[msg->type].body_bytes + msg->value_bytes &&
+	       (table[msg->type].from & 1U << from) != 0 && (table[msg->type].to & 1U << to) != 0;
 }

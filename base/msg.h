@@ -1,6 +1,6 @@
 /* Every message that two of the daemon's processes exchange: fixed-size bodies, one table (msg.c)
- * of who may say what to whom.  What is larger than a message goes as a sealed memory file
- * (base/fd.h), which the receiver checks before use. */
+ * of who may say what to whom.  What is larger goes as a sealed memory file (base/fd.h), or, when it
+ * is small and of a type that may, behind the body; the receiver checks it before use. */
 #ifndef TOLLGATE_BASE_MSG_H
 #define TOLLGATE_BASE_MSG_H
 
@@ -27,6 +27,7 @@ enum msg_role {
 #define MSG_HOST_MOST	  256	/* of a host name, with the NUL (RFC 1035: 253 characters) */
 #define MSG_FDS_MOST	  64	/* descriptors in one message */
 #define MSG_BODY_MOST	  1024	/* bytes of the largest body */
+#define MSG_VALUE_MOST	  4096	/* bytes of a value that needs no memory file */
 #define MSG_SOCKETS_BATCH 8	/* sockets asked for at once: larger batches raise p99 */
 
 enum msg_type {
@@ -48,8 +49,8 @@ enum msg_type {
 	MSG_SEGMENT_DONE, /* all of a dead worker's counters are committed: unlink the file */
 	MSG_WORKER_STUCK, /* kill that worker: it did not acknowledge in time */
 	/* control and engine */
-	MSG_DESIRED,	/* control: + memfd, a packed model: make it so, whole or what is new in it */
-	MSG_LEDGER,	/* engine: + memfd, struct msg_reading[count]: store these before I go on */
+	MSG_DESIRED,	/* control: + value, a packed model: make it so, whole or what is new in it */
+	MSG_LEDGER,	/* engine: + value, struct msg_reading[count]: store these before I go on */
 	MSG_LEDGER_DONE, /* control: they are committed */
 	MSG_NETWORKS,	/* engine: + memfd, a snapshot without peers: what is up, with cookies; no memfd: that
 			 * is as it was told last */
@@ -252,7 +253,7 @@ struct msg_netns {
 /* A message as it is on the wire. */
 struct msg {
 	uint32_t type;
-	uint32_t zero;
+	uint32_t value_bytes;	/* behind the body; 0: there is none, or it is a memory file */
 	union {
 		struct msg_start          start;
 		struct msg_channel        channel;
@@ -277,14 +278,18 @@ struct msg {
 		struct msg_netns          netns;
 		uint8_t                   bytes[MSG_BODY_MOST];
 	} body;
+	uint8_t room[MSG_VALUE_MOST];	/* and what the body leaves: for a value (msg_value()) */
 };
 
 const char *msg_role_name(enum msg_role role);
 /* "NONE" for what is no type. */
 const char *msg_type_name(uint32_t type);
-/* Bytes of the whole message (header and body) of that type. */
+/* Bytes of a message of that type: header and body. */
 size_t msg_bytes(enum msg_type type);
-/* Whether `bytes` of `msg` with `fds` descriptors are a message that `from` may send to `to`. */
+/* Where the value behind the body of `msg` begins: msg->value_bytes are there. */
+const void *msg_value(const struct msg *msg);
+/* Whether `bytes` of `msg` with `fds` descriptors are a message that `from` may send to `to`.  Reads no
+ * more of it than its header. */
 bool msg_allowed(const struct msg *msg, size_t bytes, size_t fds, enum msg_role from, enum msg_role to);
 
 #endif

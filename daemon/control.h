@@ -146,7 +146,8 @@ int control_count_start(struct control_count *count, struct tg_error *err);
 int control_count_go(struct control_count *count, struct tg_error *err);
 /* Takes the descriptor. */
 void control_count_segment(struct control_count *count, const struct msg_segment *body, int fd);
-void control_count_ledger(struct control_count *count, const struct msg_ledger *body, int fd);
+/* Ends the process when it cannot be taken up. */
+void control_count_ledger(struct control_count *count, const struct msg *msg, const int *fds);
 /* `snapshot` NULL: it cannot be had; `id` 0: nor can any other, the engine is gone. */
 void control_count_snapshot(struct control_count *count, uint64_t id, const struct snapshot *snapshot);
 /* A last sample; `done` is called when it is committed or has failed. */

@@ -6,7 +6,6 @@
 #include "base/channel.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "daemon/control.h"
 #include "daemon/control_metrics.h"
@@ -371,42 +370,51 @@ static void on_ledger_retry(evutil_socket_t fd, short what, void *arg)
 	control_apply_engine(count->control->apply);
 }
 
-void control_count_ledger(struct control_count *count, const struct msg_ledger *body, int fd)
+/* NULL: it is refused. */
+static struct entry *ledger_of(const struct msg *msg, const int *fds)
 {
-	size_t             bytes = 0;
-	struct tg_error    err;
-	struct entry      *entry = calloc(1, sizeof *entry);
-	const void        *map = NULL;
+	const struct msg_ledger *body = &msg->body.ledger;
+	struct entry            *entry = calloc(1, sizeof *entry);
+	struct channel_value     value = { .mapped = false };
+	struct tg_error          err = { .text = "out of memory" };
 
-	if (entry != NULL)
-		map = tg_memfd_map(fd, sizeof *entry->readings, READINGS_BYTES_MOST, &bytes, &err);
-	if (map == NULL || bytes != body->count * sizeof *entry->readings) {
-		tg_log(TG_LOG_ERROR, "refused a ledger of the engine", NULL);
-		goto undo_map;
+	if (entry == NULL ||
+	    channel_value_open(msg, fds, sizeof *entry->readings, READINGS_BYTES_MOST, &value, &err) != 0)
+		goto undo_entry;
+	if (value.bytes != body->count * sizeof *entry->readings) {
+		tg_fail(&err, TG_CODE_PROTOCOL, "it has %zu bytes", value.bytes);
+		goto undo_entry;
 	}
-	entry->control = count->control;
-	entry->engine = count->control->engines;
+	entry->readings = malloc(value.bytes);
+	if (entry->readings == NULL)
+		goto undo_entry;
+	memcpy(entry->readings, value.data, value.bytes);
+	channel_value_close(&value);
 	entry->ledger_id = body->id;
 	entry->readings_count = body->count;
-	entry->readings = malloc(bytes);
-	if (entry->readings == NULL) {
-		tg_log(TG_LOG_ERROR, "out of memory for a ledger of the engine", NULL);
-		goto undo_map;
-	}
-	memcpy(entry->readings, map, bytes);
-	tg_memfd_unmap(map, bytes);
+	return entry;
+
+undo_entry:
+	tg_log(TG_LOG_ERROR, "refused a ledger of the engine", "reason=\"%s\"", err.text);
+	channel_value_close(&value);
+	entry_free(entry);
+	return NULL;
+}
+
+void control_count_ledger(struct control_count *count, const struct msg *msg, const int *fds)
+{
+	struct entry *entry = ledger_of(msg, fds);
+
+	/* Without an answer the engine would wait for ever: it begins anew on a new channel. */
+	if (entry == NULL)
+		tg_die("the engine's ledger cannot be taken up");
+	entry->control = count->control;
+	entry->engine = count->control->engines;
 	if (jobs_put(count->control->jobs, run_store, on_ledger, entry) == 0)
 		return;
 	tg_fail(&entry->err, TG_CODE_LIMIT, "too much is waiting");
 	entry->stored = -1;
 	on_ledger(entry);
-	return;
-
-undo_map:
-	tg_memfd_unmap(map, bytes);
-	entry_free(entry);
-	/* Without an answer the engine would wait for ever: it begins anew on a new channel. */
-	tg_die("the engine's ledger cannot be taken up");
 }
 
 static void run_sweep(void *arg)

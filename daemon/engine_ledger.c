@@ -90,25 +90,20 @@ void engine_ledger_last(struct engine *e, const struct engine_network *n, const 
 		add_reading(e, n, booked, have, &have->peers[i], MSG_READING_COUNT);
 }
 
-/* A memory file of all readings, those to be counted first: when two networks swap their keys, a baseline
- * of one must not come before the last reading of the other. */
-static int pack(const struct engine *e)
+/* Those to be counted first: when two networks swap their keys, a baseline of one must not come before the
+ * last reading of the other.  free() it. */
+static struct msg_reading *in_order(const struct engine *e)
 {
-	TG_AUTO_FREE struct msg_reading *sorted = calloc(e->readings_count, sizeof *sorted);
-	struct tg_part                   part = { sorted, e->readings_count * sizeof *sorted };
-	struct tg_error                  err = { .text = "out of memory for readings" };
-	size_t                           at = 0;
-	int                              fd = -1;
+	struct msg_reading *sorted = calloc(e->readings_count, sizeof *sorted);
+	size_t              at = 0;
 
-	for (unsigned kind = MSG_READING_COUNT; sorted != NULL && kind <= MSG_READING_BASELINE; kind++)
+	if (sorted == NULL)
+		tg_die("out of memory for readings");
+	for (unsigned kind = MSG_READING_COUNT; kind <= MSG_READING_BASELINE; kind++)
 		for (size_t i = 0; i < e->readings_count; i++)
 			if (e->readings[i].kind == kind)
 				sorted[at++] = e->readings[i];
-	if (sorted != NULL)
-		fd = tg_memfd_make("readings", &part, 1, &err);
-	if (fd == -1)
-		tg_die("%s", err.text);
-	return fd;
+	return sorted;
 }
 
 bool engine_ledger_send(struct engine *e)
@@ -117,10 +112,11 @@ bool engine_ledger_send(struct engine *e)
 	bool              sent = false;
 
 	if (e->readings_count > 0 && e->control != NULL) {
-		int fd = pack(e);
+		TG_AUTO_FREE struct msg_reading *readings = in_order(e);
 
 		e->ledger_id++;
-		sent = channel_send_taken(e->control, MSG_LEDGER, &ledger, fd) == 0;
+		sent = channel_send_value(e->control, MSG_LEDGER, &ledger, readings,
+		                          e->readings_count * sizeof *readings) == 0;
 		/* One that is half made has readings older than these: it would count them twice. */
 		engine_look_stop(e);
 	}

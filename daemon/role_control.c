@@ -84,7 +84,7 @@ static void on_engine_message(struct channel *channel, const struct msg *msg, in
 
 	(void)channel;
 	if (msg->type == MSG_LEDGER)
-		control_count_ledger(control->count, &msg->body.ledger, fds[0]);
+		control_count_ledger(control->count, msg, fds);
 	else if (msg->type == MSG_NETWORKS)
 		control_routes_networks(control->routes, &msg->body.networks, count > 0 ? fds[0] : -1);
 	else if (msg->type == MSG_SNAPSHOT)

@@ -56,19 +56,30 @@ void engine_model_turn(struct engine_model **at, struct engine_model *to)
 	*at = engine_model_hold(to);
 }
 
-static void on_desired(struct engine *e, const struct msg *msg, int fd)
+static struct engine_model *received_model(const struct msg *msg, const int *fds)
 {
 	struct engine_model *held = calloc(1, sizeof *held);
-	bool                 whole = msg->body.desired.before == 0;
+	struct channel_value value;
 	struct tg_error      err = { .code = TG_CODE_NONE };
 
 	if (held == NULL)
 		tg_die("out of memory for a document");
-	held->model = model_unpack(fd, &err);
-	held->refs = 1;
+	if (channel_value_open(msg, fds, 1, MODEL_PACKED_MOST, &value, &err) == 0)
+		held->model = model_unpack(value.data, value.bytes, &err);
+	channel_value_close(&value);
 	/* Control wrote it itself a moment ago: one of the two processes is not in its right mind. */
 	if (held->model == NULL)
 		tg_die("control sent a document that is none: %s", err.text);
+	held->refs = 1;
+	return held;
+}
+
+static void on_desired(struct engine *e, const struct msg *msg, const int *fds)
+{
+	struct engine_model *held = received_model(msg, fds);
+	bool                 whole = msg->body.desired.before == 0;
+	struct tg_error      err = { .code = TG_CODE_NONE };
+
 	if (!whole && msg->body.desired.before != e->generation)
 		tg_die("control sent changes to a document that is not here");
 	e->generation = msg->body.desired.generation;
@@ -93,7 +104,7 @@ static void on_control(struct channel *channel, const struct msg *msg, int *fds,
 	(void)channel;
 	(void)count;
 	if (msg->type == MSG_DESIRED) {
-		on_desired(e, msg, fds[0]);
+		on_desired(e, msg, fds);
 	} else if (msg->type == MSG_LEDGER_DONE) {
 		engine_ledger_done(e, msg->body.ledger_done.id);
 	} else if (msg->type == MSG_ROUTED && msg->body.routed.seq == e->seq && e->phase == ENGINE_UNROUTE) {

@@ -4,10 +4,13 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 
 void test_channel(TCase *tc);
@@ -111,6 +114,79 @@ START_TEST(messages_and_descriptors_arrive_in_order_however_many_wait)
 }
 END_TEST
 
+/* Bytes of values around what fits behind a body, and how many messages make the other end's queue full. */
+static const size_t value_sizes[] = { 1, MSG_VALUE_MOST - 1, MSG_VALUE_MOST, MSG_VALUE_MOST + 1, 3 << 20 };
+
+#define VALUES_MOST 500
+
+static void fill(uint8_t *value, size_t bytes, unsigned seed)
+{
+	for (size_t i = 0; i < bytes; i++)
+		value[i] = (uint8_t)(seed + i * 7 + i / 251);
+}
+
+START_TEST(a_value_arrives_whole_however_large_it_is_and_however_many_wait)
+{
+	size_t             bytes = value_sizes[_i];
+	struct msg_desired body = { .generation = 7 };
+	struct pair        pair;
+	unsigned           sent = bytes > MSG_VALUE_MOST ? 3 : VALUES_MOST;
+	uint8_t           *value = malloc(bytes);
+	int                ends[2];
+
+	ck_assert_ptr_nonnull(value);
+	memset(&pair, 0, sizeof pair);
+	pair.fd = -1;
+	pair.base = event_base_new();
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	pair.control = channel_new(pair.base, ends[0], MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, on_message,
+	                           on_closed, &pair);
+	for (unsigned i = 0; i < sent; i++) {
+		fill(value, bytes, i);
+		ck_assert_int_eq(channel_send_value(pair.control, MSG_DESIRED, &body, value, bytes), 0);
+	}
+	for (unsigned i = 0; i < sent; i++) {
+		struct msg           msg;
+		struct channel_value got;
+		int                  fds[MSG_FDS_MOST];
+		struct tg_error      err;
+
+		event_base_loop(pair.base, EVLOOP_NONBLOCK);
+		ck_assert_int_eq(channel_wait(ends[1], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, &msg, fds, &err),
+		                 bytes > MSG_VALUE_MOST);
+		ck_assert_uint_eq(msg.body.desired.generation, 7);
+		ck_assert_int_eq(channel_value_open(&msg, fds, bytes + 1, SIZE_MAX, &got, &err), -1);
+		ck_assert_int_eq(err.code, TG_CODE_PROTOCOL);
+		ck_assert_int_eq(channel_value_open(&msg, fds, 0, bytes - 1, &got, &err), -1);
+		ck_assert_int_eq(err.code, TG_CODE_PROTOCOL);
+		ck_assert_int_eq(channel_value_open(&msg, fds, bytes, bytes, &got, &err), 0);
+		fill(value, bytes, i);
+		ck_assert_uint_eq(got.bytes, bytes);
+		ck_assert_mem_eq(got.data, value, bytes);
+		channel_value_close(&got);
+		if (bytes > MSG_VALUE_MOST)
+			close(fds[0]);
+	}
+	free(value);
+	close(ends[1]);
+	pair_end(&pair);
+}
+END_TEST
+
+START_TEST(a_value_in_a_file_that_can_still_change_is_refused)
+{
+	struct msg           msg = { .type = MSG_DESIRED };
+	struct channel_value value;
+	struct tg_error      err;
+	TG_AUTO_FD           fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	ck_assert_int_eq(write(fd, "open", 4), 4);
+	ck_assert_int_eq(channel_value_open(&msg, &fd, 1, 100, &value, &err), -1);
+	ck_assert_int_eq(err.code, TG_CODE_PROTOCOL);
+	channel_value_close(&value);
+}
+END_TEST
+
 START_TEST(a_reader_who_never_reads_costs_the_channel_not_the_memory)
 {
 	struct pair     pair;
@@ -204,6 +280,9 @@ END_TEST
 void test_channel(TCase *tc)
 {
 	tcase_add_test(tc, messages_and_descriptors_arrive_in_order_however_many_wait);
+	tcase_add_loop_test(tc, a_value_arrives_whole_however_large_it_is_and_however_many_wait, 0,
+	                    (int)(sizeof value_sizes / sizeof value_sizes[0]));
+	tcase_add_test(tc, a_value_in_a_file_that_can_still_change_is_refused);
 	tcase_add_test(tc, a_reader_who_never_reads_costs_the_channel_not_the_memory);
 	tcase_add_test(tc, a_message_that_may_not_come_closes_the_channel);
 	tcase_add_test(tc, the_other_ends_death_is_told_once_and_sends_fail);

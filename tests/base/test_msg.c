@@ -35,13 +35,33 @@ START_TEST(a_wrong_size_type_or_number_of_descriptors_is_refused)
 	ck_assert(!msg_allowed(&msg, bytes, 2, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
 	for (size_t n = 0; n < sizeof msg; n++)
 		ck_assert(msg_allowed(&msg, n, 1, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE) == (n == bytes));
-	msg.zero = 1;
-	ck_assert(!msg_allowed(&msg, bytes, 1, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
-	msg.zero = 0;
 	msg.type = MSG_TYPES;
 	ck_assert(!msg_allowed(&msg, bytes, 1, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
 	msg.type = UINT32_MAX;
 	ck_assert(!msg_allowed(&msg, bytes, 1, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
+}
+END_TEST
+
+START_TEST(a_value_comes_behind_the_body_or_as_a_descriptor_of_a_type_that_has_one)
+{
+	struct msg msg = { .type = MSG_DESIRED, .value_bytes = MSG_VALUE_MOST };
+	size_t     bytes = msg_bytes(MSG_DESIRED);
+
+	ck_assert(msg_allowed(&msg, bytes + MSG_VALUE_MOST, 0, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
+	ck_assert(!msg_allowed(&msg, bytes + MSG_VALUE_MOST, 1, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
+	ck_assert(!msg_allowed(&msg, bytes + MSG_VALUE_MOST - 1, 0, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
+	ck_assert(!msg_allowed(&msg, bytes, 0, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
+	ck_assert_uint_le(bytes + MSG_VALUE_MOST, sizeof msg);
+	msg.value_bytes++;
+	ck_assert(!msg_allowed(&msg, bytes + MSG_VALUE_MOST + 1, 0, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
+	msg.value_bytes = UINT32_MAX;
+	ck_assert(!msg_allowed(&msg, bytes + UINT32_MAX, 0, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE));
+
+	msg.type = MSG_SNAPSHOT;
+	msg.value_bytes = 1;
+	for (size_t fds = 0; fds <= 1; fds++)
+		ck_assert(!msg_allowed(&msg, msg_bytes(MSG_SNAPSHOT) + 1, fds, MSG_ROLE_ENGINE,
+		                       MSG_ROLE_CONTROL));
 }
 END_TEST
 
@@ -68,5 +88,6 @@ void test_msg(TCase *tc)
 {
 	tcase_add_test(tc, every_type_has_a_name_a_size_and_somebody_who_may_send_it);
 	tcase_add_test(tc, a_wrong_size_type_or_number_of_descriptors_is_refused);
+	tcase_add_test(tc, a_value_comes_behind_the_body_or_as_a_descriptor_of_a_type_that_has_one);
 	tcase_add_test(tc, a_worker_can_say_nothing_to_the_engine_and_no_role_can_desire_but_control);
 }

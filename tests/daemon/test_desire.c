@@ -56,6 +56,7 @@ static size_t sends(const char *text, bool *whole)
 	struct model_diff diff;
 	struct msg        msg;
 	struct model     *model;
+	struct channel_value value;
 	uint64_t          round = desire.round;
 	int               fds[MSG_FDS_MOST];
 	size_t            count;
@@ -66,17 +67,18 @@ static size_t sends(const char *text, bool *whole)
 	model_diff_clear(&diff);
 	document_drop(before);
 
-	ck_assert_int_eq(channel_wait(engine, MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, &msg, fds, NULL), 1);
+	ck_assert_int_eq(channel_wait(engine, MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, &msg, fds, NULL), 0);
 	ck_assert_uint_eq(msg.type, MSG_DESIRED);
 	ck_assert_uint_eq(msg.body.desired.generation, rounds);
 	*whole = msg.body.desired.before == 0;
 	if (!*whole)
 		ck_assert_uint_eq(msg.body.desired.before, round);
-	model = model_unpack(fds[0], NULL);
+	ck_assert_int_eq(channel_value_open(&msg, fds, 1, MODEL_PACKED_MOST, &value, NULL), 0);
+	model = model_unpack(value.data, value.bytes, NULL);
 	ck_assert_ptr_nonnull(model);
 	count = model->networks_count;
 	model_free(model);
-	close(fds[0]);
+	channel_value_close(&value);
 	return count;
 }
 

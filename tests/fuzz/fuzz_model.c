@@ -3,7 +3,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/model.h"
@@ -27,14 +26,15 @@ static void check_faults(enum model_result result, const struct model_faults *fa
 static void check_packed(const struct model *model)
 {
 	struct tg_error err;
-	int             fd = model_pack(model, NULL, &err);
-	struct model   *other = model_unpack(fd, &err);
+	size_t          bytes;
+	void           *packed = model_pack(model, NULL, &bytes, &err);
+	struct model   *other = model_unpack(packed, bytes, &err);
 
 	check(other != NULL && other->networks_count == model->networks_count);
 	for (size_t i = 0; i < model->networks_count; i++)
 		check(model_same_network(model, &model->networks[i], other, &other->networks[i]));
 	model_free(other);
-	close(fd);
+	model_packed_free(packed);
 }
 
 static void check_model(const struct model *model)

@@ -1,14 +1,10 @@
 /* Packed models from a process that is not to be trusted: what is taken can be used as any other.  The
  * input is changes to a good one (three bytes each: where, and what is turned over there), since the
- * layout of the structs would make whole files of it soon stale; or, after a first byte of 0, it is a
- * file itself. */
+ * layout of the structs would make whole ones soon stale; or, after a first byte of 0, it is one itself. */
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,26 +26,18 @@ static void check(int holds)
 		abort();
 }
 
-/* The good model as it is packed: free() it. */
+/* The good model as it is packed: model_packed_free() it. */
 static uint8_t *packed(size_t *bytes)
 {
 	struct tg_error err;
 	struct model   *model;
-	const void     *map;
-	uint8_t        *copy;
-	int             fd;
+	uint8_t        *packed;
 
 	check(model_parse(document, sizeof document - 1, &model, NULL, NULL) == MODEL_OK);
-	fd = model_pack(model, NULL, &err);
+	packed = model_pack(model, NULL, bytes, &err);
+	check(packed != NULL);
 	model_free(model);
-	map = tg_memfd_map(fd, 1, SIZE_MAX, bytes, &err);
-	check(map != NULL);
-	copy = malloc(*bytes);
-	check(copy != NULL);
-	memcpy(copy, map, *bytes);
-	tg_memfd_unmap(map, *bytes);
-	close(fd);
-	return copy;
+	return packed;
 }
 
 static void use(const struct model *model)
@@ -64,17 +52,14 @@ static void use(const struct model *model)
 		check(model_find(model, model->networks[i].port) == &model->networks[i]);
 }
 
-static void try_file(const uint8_t *data, size_t size)
+static void try_bytes(const uint8_t *data, size_t size)
 {
-	const struct tg_part part = { data, size };
-	struct tg_error      err;
-	int                  fd = tg_memfd_make("fuzz", &part, 1, &err);
-	struct model        *model = model_unpack(fd, &err);
+	struct tg_error err;
+	struct model   *model = model_unpack(data, size, &err);
 
 	if (model != NULL)
 		use(model);
 	model_free(model);
-	close(fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -83,13 +68,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *good;
 
 	if (size > 0 && data[0] == 0) {
-		try_file(data + 1, size - 1);
+		try_bytes(data + 1, size - 1);
 		return 0;
 	}
 	good = packed(&bytes);
 	for (size_t i = 0; i + 3 <= size; i += 3)
 		good[((size_t)data[i] << 8 | data[i + 1]) % bytes] ^= data[i + 2];
-	try_file(good, bytes);
-	free(good);
+	try_bytes(good, bytes);
+	model_packed_free(good);
 	return 0;
 }
