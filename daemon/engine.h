@@ -10,6 +10,7 @@
 #include "base/key.h"
 #include "base/msg.h"
 #include "base/snapshot.h"
+#include "daemon/ports.h"
 #include "netns/apply.h"
 #include "netns/differ.h"
 #include "netns/namespace.h"
@@ -36,7 +37,6 @@ struct tg_error;
 #define ENGINE_BROKER_MOST 256	/* messages that the broker has not answered: a channel's queue has an end */
 #define ENGINE_NSIDS_MOST  (1U << 20)
 #define ENGINE_POLL_MS	   5	/* while a wireguard-go starts */
-#define ENGINE_PORTS	   65536
 
 /* A document, or what was new in one: held by each network that is to be, or was last, brought in line with
  * it. */
@@ -47,7 +47,6 @@ struct engine_model {
 
 struct engine_network {
 	struct engine       *engine;	/* borrowed */
-	struct engine_network *before, *after;	/* in the order of their ports; NULL: none */
 	struct tenant        tenant;
 	struct engine_model *desired;	/* the document that wants it; NULL: it is to be removed */
 	const struct model_network *want;	/* in `desired`, NULL as that is */
@@ -61,7 +60,6 @@ struct engine_network {
 	struct tg_key        public_key;	/* that its counters are booked under */
 	uint32_t             ifindex;
 	uint32_t             mtu;
-	bool                 suspect;	/* is to be looked at */
 	bool                 changed;	/* by the document, and not settled since */
 	bool                 dirty;	/* differs: is to be worked on */
 	bool                 keyed;	/* public_key is known */
@@ -115,6 +113,7 @@ struct engine {
 	struct channel     *supervisor, *control, *broker;
 	struct event       *tick;
 	uint64_t            tick_at_ms;	/* when it comes; 0: not set */
+	bool                ticking;	/* it has come: whatever goes on lets others have their turn */
 	struct event       *names;	/* inotify on NETNS_DIR */
 	struct event       *links;	/* rtnetlink's events of all namespaces */
 	int                 names_fd, links_fd;
@@ -125,8 +124,10 @@ struct engine {
 
 	uint64_t                generation;	/* of the newest MSG_DESIRED; 0: none, nothing is touched */
 	struct engine_network **networks;	/* by port */
-	uint64_t                present[ENGINE_PORTS / 64];	/* a bit for each port that has one */
-	struct engine_network  *last;	/* the one with the highest port; NULL: there is none */
+	struct ports            present;	/* that have one */
+	struct ports            suspect;	/* are to be looked at */
+	struct ports            unsettled;	/* all that may not be as the document wants, or are to be removed */
+	struct ports            untold;	/* may not be with the broker as they are */
 	struct reading          reading;	/* under way, for `reader`: one at a time */
 	enum engine_reader      reader;
 	enum engine_phase       phase;
@@ -137,6 +138,8 @@ struct engine {
 	bool                    unlisted;	/* a name of ours may be there that is not in the table */
 	bool                    announce;	/* control is to hear of something */
 	bool                    news;		/* what is up is not as control was told last */
+	uint64_t                began_at_ms;	/* the round */
+	uint64_t                all_looked_at_ms;	/* no look at any network is older */
 	bool                    hasty;	/* only what the document changed is looked at; the rest behind */
 	uint32_t                repaired;
 	uint32_t                broker_waits;
@@ -157,8 +160,9 @@ void engine_model_drop(struct engine_model **at);
 /* Drops what is held there and holds `to`. */
 void engine_model_turn(struct engine_model **at, struct engine_model *to);
 
-/* engine_networks.c: the first from this port on; NULL when there is none. */
+/* engine_networks.c: the first from this port on, of all or of a set of `e`; NULL when there is none. */
 struct engine_network *engine_next(const struct engine *e, uint32_t port);
+struct engine_network *engine_next_of(const struct engine *e, const struct ports *set, uint32_t port);
 struct engine_network *engine_network_get(struct engine *e, uint16_t port);
 void engine_network_free(struct engine *e, uint16_t port);
 void engine_suspect_all(struct engine *e);
@@ -166,14 +170,16 @@ void engine_suspect_all(struct engine *e);
  * the document has, what this process knows and what has a name of ours: all in one table, suspect.  Whether
  * any differs from what was settled before. */
 bool engine_enlist(struct engine *e, struct engine_model *held, bool whole);
+/* The kernel has what the document wants of it. */
+void engine_in_line(struct engine_network *n);
 /* The broker did not take the network with that cookie: it is told again with the next round. */
 void engine_broker_refused(struct engine *e, uint64_t cookie);
 /* A new broker knows nothing: from `greet_at` on it gets every namespace that the document wants, as many
  * at a time as it takes.  Called again when it has answered.  One that is to be removed may go before
  * anybody would tell it to forget that one. */
 void engine_broker_greet(struct engine *e);
-/* From `at` on, what became of each namespace, as much as the broker takes at a time.  false: the rest waits
- * for its answers. */
+/* What became of the namespaces that were looked at or worked on, as much as the broker takes at a time.
+ * false: the rest waits for its answers. */
 bool engine_broker_tell(struct engine *e);
 
 /* engine_read.c: goes on with the reading of a network that is under way for `who`, or begins one.  When it

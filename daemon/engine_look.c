@@ -168,13 +168,15 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 	/* What is being read for a step goes on at once, and then it is our turn. */
 	if (e->reader != ENGINE_READER_NONE && e->reader != ENGINE_READER_LOOK)
 		return;
-	for (struct engine_network *n = engine_next(e, looking->at); n != NULL; n = n->after) {
+	for (struct engine_network *n = engine_next(e, looking->at); n != NULL;
+	     n = engine_next(e, looking->at)) {
 		bool through = true;
 
 		looking->at = n->tenant.port;
 		if (n->want == NULL || (looking->ask.port != 0 && looking->ask.port != n->tenant.port)) {
 			if (engine_reads(e, n, ENGINE_READER_LOOK))
 				engine_read_end(e);	/* a new document came */
+			looking->at++;
 			continue;
 		}
 		through = look_at(e, looking, n, until_ms);
@@ -204,7 +206,8 @@ void engine_announce(struct engine *e, bool complete)
 
 	if (e->control == NULL)
 		return;
-	for (const struct engine_network *n = engine_next(e, 1); e->news && n != NULL; n = n->after)
+	for (const struct engine_network *n = e->news ? engine_next(e, 1) : NULL; n != NULL;
+	     n = engine_next(e, n->tenant.port + 1U))
 		if (n->want != NULL)
 			add_network(e, &list, n);
 	if (e->news)

@@ -9,42 +9,18 @@
 #include "base/model.h"
 #include "daemon/engine.h"
 
-/* The networks by port: an array to find one, a bit for each to find the next from a port on without
- * touching the ports between, and a list to walk along. */
-
-#define WORD_BITS 64
+/* The networks by port: an array to find one, and sets of ports to walk along those that matter. */
 
 struct engine_network *engine_next(const struct engine *e, uint32_t port)
 {
-	uint64_t mask = UINT64_MAX << port % WORD_BITS;
-
-	for (uint32_t word = port / WORD_BITS; word < ENGINE_PORTS / WORD_BITS; word++, mask = UINT64_MAX)
-		if ((e->present[word] & mask) != 0)
-			return e->networks[word * WORD_BITS +
-			                   (uint32_t)__builtin_ctzll(e->present[word] & mask)];
-	return NULL;
+	return engine_next_of(e, &e->present, port);
 }
 
-static void list_add(struct engine *e, struct engine_network *n, struct engine_network *after)
+struct engine_network *engine_next_of(const struct engine *e, const struct ports *set, uint32_t port)
 {
-	n->after = after;
-	n->before = after != NULL ? after->before : e->last;
-	if (n->before != NULL)
-		n->before->after = n;
-	if (after != NULL)
-		after->before = n;
-	else
-		e->last = n;
-}
+	uint32_t next = ports_next(set, set, port);
 
-static void list_remove(struct engine *e, struct engine_network *n)
-{
-	if (n->before != NULL)
-		n->before->after = n->after;
-	if (n->after != NULL)
-		n->after->before = n->before;
-	else
-		e->last = n->before;
+	return next < PORTS_END ? e->networks[next] : NULL;
 }
 
 static struct engine_network *network_new(struct engine *e, uint16_t port)
@@ -66,9 +42,9 @@ struct engine_network *engine_network_get(struct engine *e, uint16_t port)
 	if (n != NULL)
 		return n;
 	n = network_new(e, port);
-	list_add(e, n, engine_next(e, port));
 	e->networks[port] = n;
-	e->present[port / WORD_BITS] |= UINT64_C(1) << port % WORD_BITS;
+	ports_add(&e->present, port);
+	ports_add(&e->unsettled, port);
 	return n;
 }
 
@@ -77,8 +53,10 @@ void engine_network_free(struct engine *e, uint16_t port)
 	struct engine_network *n = e->networks[port];
 
 	e->networks[port] = NULL;
-	e->present[port / WORD_BITS] &= ~(UINT64_C(1) << port % WORD_BITS);
-	list_remove(e, n);
+	ports_remove(&e->present, port);
+	ports_remove(&e->suspect, port);
+	ports_remove(&e->unsettled, port);
+	ports_remove(&e->untold, port);
 	if (n->exited != NULL)
 		event_free(n->exited);
 	tg_close_at(&n->watched);
@@ -91,8 +69,7 @@ void engine_network_free(struct engine *e, uint16_t port)
 
 void engine_suspect_all(struct engine *e)
 {
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = n->after)
-		n->suspect = true;
+	e->suspect = e->present;
 }
 
 static void on_listed(uint16_t port, void *arg)
@@ -120,16 +97,24 @@ static void want(struct engine_network *n, struct engine_model *held, const stru
 	n->want = network;
 	if (network != NULL)
 		n->desired = engine_model_hold(held);
+	ports_add(&n->engine->unsettled, n->tenant.port);
+	ports_add(&n->engine->untold, n->tenant.port);
+}
+
+void engine_in_line(struct engine_network *n)
+{
+	ports_remove(&n->engine->unsettled, n->tenant.port);
+	engine_model_turn(&n->settled, n->desired);
+	engine_model_turn(&n->endpoints, n->desired);
 }
 
 static void enlist_one(struct engine_network *n)
 {
 	n->changed = n->changed || n->want == NULL || !is_settled(n);
 	if (!n->changed) {
-		engine_model_turn(&n->settled, n->desired);
-		engine_model_turn(&n->endpoints, n->desired);
+		engine_in_line(n);
+		return;
 	}
-	n->suspect = true;
 	/* Control may not have stored the last reading; one that comes twice counts nothing twice. */
 	n->counted = false;
 	n->dirty = false;
@@ -158,28 +143,36 @@ bool engine_enlist(struct engine *e, struct engine_model *held, bool whole)
 	/* While somebody watches, a name that nobody told of is not there. */
 	if (whole || e->unlisted)
 		list_names(e);
-	for (struct engine_network *n = engine_next(e, 1); whole && n != NULL; n = n->after)
+	for (struct engine_network *n = whole ? engine_next(e, 1) : NULL; n != NULL;
+	     n = engine_next(e, n->tenant.port + 1U))
 		want(n, held, NULL);
 	for (size_t i = 0; i < model->networks_count; i++)
 		want(engine_network_get(e, model->networks[i].port), held, &model->networks[i]);
 	engine_model_drop(&held);
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = n->after) {
+	for (struct engine_network *n = engine_next_of(e, &e->unsettled, 1); n != NULL;
+	     n = engine_next_of(e, &e->unsettled, n->tenant.port + 1U)) {
 		enlist_one(n);
 		changed |= n->changed;
 	}
+	engine_suspect_all(e);
 	return changed;
 }
 
 void engine_broker_refused(struct engine *e, uint64_t cookie)
 {
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = n->after)
-		if (n->broker_cookie == cookie)
-			n->broker_cookie = 0;
+	for (struct engine_network *n = engine_next(e, 1); n != NULL;
+	     n = engine_next(e, n->tenant.port + 1U)) {
+		if (n->broker_cookie != cookie)
+			continue;
+		n->broker_cookie = 0;
+		ports_add(&e->untold, n->tenant.port);
+	}
 }
 
 void engine_broker_greet(struct engine *e)
 {
-	for (struct engine_network *n = engine_next(e, e->greet_at); n != NULL; n = n->after) {
+	for (struct engine_network *n = engine_next(e, e->greet_at); n != NULL;
+	     n = engine_next(e, e->greet_at)) {
 		struct msg_netns add = { .netns_cookie = n->want != NULL ? n->tenant.cookie : 0 };
 
 		if (e->broker_waits >= ENGINE_BROKER_MOST)
@@ -190,7 +183,7 @@ void engine_broker_greet(struct engine *e)
 		    channel_send(e->broker, MSG_NETNS_ADD, &add, &n->tenant.ns, 1) == 0)
 			e->broker_waits++;
 	}
-	e->greet_at = ENGINE_PORTS;
+	e->greet_at = PORTS_END;
 }
 
 /* All that is to be there has been added by now. */
@@ -207,15 +200,15 @@ static void clear_broker(struct engine *e)
 
 bool engine_broker_tell(struct engine *e)
 {
-	for (struct engine_network *n = engine_next(e, e->at); n != NULL && e->broker != NULL;
-	     n = n->after) {
+	for (struct engine_network *n = engine_next_of(e, &e->untold, 1); n != NULL && e->broker != NULL;
+	     n = engine_next_of(e, &e->untold, n->tenant.port + 1U)) {
 		uint64_t         now = n->want != NULL ? n->tenant.cookie : 0;
 		struct msg_netns add = { .netns_cookie = now };
 		struct msg_netns gone = { .netns_cookie = n->broker_cookie };
 
 		if (e->broker_waits >= ENGINE_BROKER_MOST)
 			return false;
-		e->at = n->tenant.port + 1U;
+		ports_remove(&e->untold, n->tenant.port);
 		if (now == n->broker_cookie)
 			continue;
 		if (gone.netns_cookie != 0 &&

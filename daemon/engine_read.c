@@ -18,6 +18,8 @@ enum reading_result engine_read(struct engine *e, struct engine_network *n, enum
 
 	if (e->reader == ENGINE_READER_NONE) {
 		reading_begin(&e->reading, &e->host, &n->tenant, what);
+		/* To read may be to adopt, and to pin anew; what is worked on was read before. */
+		ports_add(&e->untold, n->tenant.port);
 		e->reader = who;
 		if (who == ENGINE_READER_STEPS)
 			n->looked_at_ms = tg_clock_ms();

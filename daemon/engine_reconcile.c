@@ -35,6 +35,7 @@ void engine_begin(struct engine *e, bool hasty)
 {
 	engine_pause(e);
 	e->hasty = hasty;
+	e->began_at_ms = tg_clock_ms();
 	enter(e, ENGINE_LOOK);
 	engine_schedule(e, 0);
 }
@@ -67,14 +68,14 @@ static enum planned read_network(struct engine *e, struct engine_network *n, uin
 
 	/* What is told from here on may be news. */
 	if (!engine_reads(e, n, ENGINE_READER_STEPS))
-		n->suspect = false;
+		ports_remove(&e->suspect, n->tenant.port);
 	switch (engine_read(e, n, ENGINE_READER_STEPS, until_ms, &err)) {
 	case READING_DONE:
 		return PLANNED_STEPS;
 	case READING_MORE:
 		return PLANNED_MORE;
 	case READING_WAIT:
-		n->suspect = true;
+		ports_add(&e->suspect, n->tenant.port);
 		n->wait_until_ms = tg_clock_ms() + ENGINE_POLL_MS;
 		return PLANNED_WAIT;
 	case READING_FAILED:
@@ -129,6 +130,7 @@ static enum planned look_at(struct engine *e, struct engine_network *n, uint64_t
 	if (planned != PLANNED_STEPS)
 		return planned;
 	n->dirty = true;
+	ports_add(&e->unsettled, n->tenant.port);
 	n->fresh = e->reading.state.link == STATE_LINK_NONE;
 	describe(&plan, n->did, sizeof n->did);
 	engine_ledger_plan(e, n, &e->reading.state, &plan);
@@ -145,12 +147,29 @@ static enum planned look_at(struct engine *e, struct engine_network *n, uint64_t
 	return PLANNED_STEPS;
 }
 
+static bool is_suspect(const struct engine *e, const struct engine_network *n)
+{
+	return ports_has(&e->suspect, n->tenant.port);
+}
+
 /* In haste the others wait, but not for ever. */
 static bool is_to_be_looked_at(const struct engine *e, const struct engine_network *n, uint64_t now)
 {
 	return engine_reads(e, n, ENGINE_READER_STEPS) ||
-	       (n->suspect && n->retry_at_ms <= now &&
+	       (is_suspect(e, n) && n->retry_at_ms <= now &&
 	        (n->changed || !e->hasty || now - n->looked_at_ms >= ENGINE_OVERDUE_MS));
+}
+
+/* From `at` on; one that is being read may be in no set. */
+static struct engine_network *next_to_look_at(const struct engine *e, uint64_t now)
+{
+	bool                some = e->hasty && now - e->all_looked_at_ms < ENGINE_OVERDUE_MS;
+	const struct ports *suspect = some ? &e->unsettled : &e->suspect;
+	uint32_t            port = e->at;
+
+	if (e->reader != ENGINE_READER_STEPS)
+		port = ports_next(&e->unsettled, suspect, port);
+	return port < PORTS_END ? e->networks[port] : NULL;
 }
 
 static void look_some(struct engine *e, uint64_t until_ms)
@@ -158,7 +177,7 @@ static void look_some(struct engine *e, uint64_t until_ms)
 	bool     in_parts = e->reader != ENGINE_READER_NONE;
 	uint64_t now = tg_clock_ms();
 
-	for (struct engine_network *n = engine_next(e, e->at); n != NULL; n = n->after) {
+	for (struct engine_network *n = next_to_look_at(e, now); n != NULL; n = next_to_look_at(e, now)) {
 		enum planned planned = PLANNED_NOTHING;
 
 		e->at = n->tenant.port;
@@ -166,23 +185,21 @@ static void look_some(struct engine *e, uint64_t until_ms)
 			planned = PLANNED_MORE;
 		else if (n->want != NULL && is_to_be_looked_at(e, n, now))
 			planned = look_at(e, n, until_ms);
-		else if (n->want != NULL)
-			continue;
 		if (planned == PLANNED_MORE || planned == PLANNED_WAIT) {
 			/* What is to be changed must be known before anything is. */
 			engine_schedule(e, planned == PLANNED_WAIT ? ENGINE_POLL_MS : 0);
 			return;
 		}
+		e->at++;
 		/* Behind a reading in parts a snapshot has its turn. */
 		if (in_parts || tg_clock_ms() >= until_ms) {
-			e->at++;
 			engine_schedule(e, 0);
 			return;
 		}
 	}
+	if (!e->hasty)
+		e->all_looked_at_ms = e->began_at_ms;
 	enter(e, engine_ledger_send(e) ? ENGINE_LEDGER : ENGINE_WORK);
-	if (e->phase == ENGINE_WORK)
-		engine_schedule(e, 0);
 }
 
 /* Whether the kernel's word that it carried out every step is enough for now: nothing that such a plan does
@@ -206,7 +223,7 @@ static void on_carried_out(struct engine *e, struct engine_network *n)
 	if (!is_plain(e, &e->plan) || have.ifindex == 0)
 		return;	/* the next round reads again, and finds it equal */
 	engine_settled(e, n, e->plan.want, &have);
-	n->suspect = true;
+	ports_add(&e->suspect, n->tenant.port);
 }
 
 /* Carries out what is planned for one network, as far as the time goes. */
@@ -269,7 +286,8 @@ static struct engine_network *dirty_from(const struct engine *e, uint32_t port, 
                                          uint64_t *wait_until_ms)
 {
 	*wait_until_ms = 0;
-	for (struct engine_network *n = engine_next(e, port); n != NULL; n = n->after) {
+	for (struct engine_network *n = engine_next_of(e, &e->unsettled, port); n != NULL;
+	     n = engine_next_of(e, &e->unsettled, n->tenant.port + 1U)) {
 		if (!n->dirty)
 			continue;
 		if (n->wait_until_ms <= now)
@@ -310,7 +328,6 @@ static void work_some(struct engine *e, uint64_t until_ms)
 		}
 		if (n == NULL) {
 			enter(e, ENGINE_BROKER);
-			engine_schedule(e, 0);
 			return;
 		}
 		if (e->plan_port == 0)
@@ -362,8 +379,6 @@ static void walk(struct engine *e, bool (*next)(struct engine *e, uint64_t until
 		return;
 	}
 	enter(e, engine_ledger_send(e) ? ENGINE_LAST_LEDGER : ENGINE_REMOVE);
-	if (e->phase == ENGINE_REMOVE)
-		engine_schedule(e, 0);
 }
 
 /* When nothing is under way: a look at everything at times, at a failed network when its time has come, and
@@ -372,7 +387,7 @@ static void idle(struct engine *e)
 {
 	uint64_t now = tg_clock_ms();
 	uint64_t next = e->check_at_ms;
-	bool     begin = false;
+	uint32_t port = 1;
 
 	if (e->generation == 0 || e->control == NULL)
 		return;
@@ -380,28 +395,26 @@ static void idle(struct engine *e)
 		engine_suspect_all(e);
 		next = e->check_at_ms = now + ENGINE_CHECK_MS;
 	}
-	for (struct engine_network *n = engine_next(e, 1); n != NULL; n = n->after) {
+	for (; (port = ports_next(&e->suspect, &e->unsettled, port)) < PORTS_END; port++) {
+		struct engine_network *n = e->networks[port];
+
 		if (n->want == NULL)
 			continue;
 		if (n->failed && n->retry_at_ms <= now)
-			n->suspect = true;
-		if (n->suspect && n->retry_at_ms <= now)
-			begin = true;
-		else if (n->failed && n->retry_at_ms < next)
+			ports_add(&e->suspect, n->tenant.port);
+		if (is_suspect(e, n) && n->retry_at_ms <= now) {
+			engine_begin(e, false);
+			return;
+		}
+		if (n->failed && n->retry_at_ms < next)
 			next = n->retry_at_ms;
 	}
-	if (begin)
-		engine_begin(e, false);
-	else
-		engine_schedule(e, next > now ? next - now : 0);
+	engine_schedule(e, next > now ? next - now : 0);
 }
 
-void engine_step(struct engine *e)
+/* A part of the phase, or its end and the next one's beginning: that one need not be scheduled. */
+static void step(struct engine *e, uint64_t until_ms)
 {
-	uint64_t until_ms = tg_clock_ms() + ENGINE_SLICE_MS;
-
-	if (e->reader == ENGINE_READER_LOOK)
-		return;	/* a network is being read for a snapshot, which goes on at once */
 	switch (e->phase) {
 	case ENGINE_IDLE:
 		idle(e);
@@ -426,4 +439,20 @@ void engine_step(struct engine *e)
 	case ENGINE_LAST_LEDGER:
 		return;	/* a message ends it */
 	}
+}
+
+void engine_step(struct engine *e)
+{
+	uint64_t          until_ms = tg_clock_ms() + ENGINE_SLICE_MS;
+	enum engine_phase phase;
+
+	if (e->reader == ENGINE_READER_LOOK)
+		return;	/* a network is being read for a snapshot, which goes on at once */
+	do {
+		phase = e->phase;
+		step(e, until_ms);
+		if (e->phase == phase || e->phase == ENGINE_IDLE)
+			return;
+	} while (tg_clock_ms() < until_ms);
+	engine_schedule(e, 0);
 }

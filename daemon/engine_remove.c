@@ -15,10 +15,10 @@
 
 static struct engine_network *next_removal(const struct engine *e, uint32_t port)
 {
-	struct engine_network *n = engine_next(e, port);
+	struct engine_network *n = engine_next_of(e, &e->unsettled, port);
 
 	while (n != NULL && n->want != NULL)
-		n = n->after;
+		n = engine_next_of(e, &e->unsettled, n->tenant.port + 1U);
 	return n;
 }
 
@@ -80,7 +80,7 @@ static bool key_is_wanted(const struct engine *e, const struct tg_key *key)
 	const struct engine_network *other = engine_next(e, 1);
 
 	while (other != NULL && (other->want == NULL || !tg_key_equal(&other->want->public_key, key)))
-		other = other->after;
+		other = engine_next(e, other->tenant.port + 1U);
 	return other != NULL;
 }
 

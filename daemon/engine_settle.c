@@ -25,6 +25,7 @@ void engine_failed(struct engine *e, struct engine_network *n, const struct tg_e
 	n->dirty = n->rekeying = false;
 	n->up = false;
 	n->failed = true;
+	ports_add(&e->unsettled, n->tenant.port);
 	if (known)
 		return;
 	e->announce = e->news = true;
@@ -64,8 +65,7 @@ void engine_settled(struct engine *e, struct engine_network *n, const struct mod
 		e->announce = e->news = true;
 	if (n->mtu != have->mtu || !n->keyed || !tg_key_equal(&n->public_key, &want->public_key))
 		e->news = true;
-	engine_model_turn(&n->settled, n->desired);
-	engine_model_turn(&n->endpoints, n->desired);
+	engine_in_line(n);
 	n->up = true;
 	n->failed = n->changed = n->dirty = n->fresh = n->rekeying = false;
 	n->rounds = 0;

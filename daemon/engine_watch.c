@@ -32,7 +32,7 @@ static bool on_name(struct engine *e, const struct inotify_event *event)
 		e->unlisted = true;
 	if (n == NULL || netns_pinned(&e->host, &n->tenant))
 		return false;
-	n->suspect = true;
+	ports_add(&e->suspect, port);
 	return true;
 }
 
@@ -69,7 +69,7 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	n->suspect = true;
+	ports_add(&n->engine->suspect, n->tenant.port);
 	tg_log(TG_LOG_WARN, "wireguard-go ended", "network=%u pid=%d", (unsigned)n->tenant.port,
 	       n->watched_pid);
 	event_free(n->exited);
@@ -141,7 +141,7 @@ void engine_watch_drain(struct engine *e)
 		if (result == LISTEN_LOST)
 			engine_suspect_all(e);
 		else if (nsid >= 0 && (size_t)nsid < e->nsids_room && e->networks[e->nsids[nsid]] != NULL)
-			e->networks[e->nsids[nsid]]->suspect = true;
+			ports_add(&e->suspect, e->nsids[nsid]);
 	}
 }
 

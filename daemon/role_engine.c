@@ -24,6 +24,11 @@ void engine_schedule(struct engine *e, uint64_t in_ms)
 	if (e->tick_at_ms != 0 && e->tick_at_ms <= at_ms)
 		return;
 	e->tick_at_ms = at_ms;
+	/* Behind the message that is being taken: another wait would tell nothing. */
+	if (in_ms == 0 && !e->ticking) {
+		event_active(e->tick, EV_TIMEOUT, 0);
+		return;
+	}
 
 	struct timeval in = { .tv_sec = (time_t)(in_ms / 1000),
 		              .tv_usec = (suseconds_t)(in_ms % 1000 * 1000) };
@@ -214,9 +219,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	e->tick_at_ms = 0;
+	e->ticking = true;
 	engine_look_some(e, tg_clock_ms() + ENGINE_SLICE_MS);
 	if (e->control != NULL)
 		engine_step(e);
+	e->ticking = false;
 }
 
 static void engine_close(struct engine *e)
@@ -254,7 +261,7 @@ int role_engine(struct role *role)
 	if (e.host.wireguard == MSG_WIREGUARD_AUTO)
 		tg_log(TG_LOG_ERROR, "no WireGuard here", "reason=\"%s\"", e.host.reason);
 	e.kernel = apply_kernel_of(&e.host);
-	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	e.networks = calloc(PORTS_END, sizeof(struct engine_network *));
 	e.tick = event_new(role->base, -1, 0, on_tick, &e);
 	e.supervisor = channel_new(role->base, role->supervisor_fd, MSG_ROLE_ENGINE, MSG_ROLE_SUPERVISOR,
 	                           on_supervisor, on_supervisor_closed, &e);

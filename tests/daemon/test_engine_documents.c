@@ -86,13 +86,13 @@ START_TEST(what_is_not_as_it_should_be_is_found_though_documents_come_without_en
 
 	desire(DOCUMENT(PEER("")));
 	run();
-	ck_assert(!network->suspect);
+	ck_assert(!ports_has(&e.suspect, network->tenant.port));
 	begun_ms = now_ms;
 	fake.state.peers[0].keepalive_s = 7;
 	while (fake.state.peers[0].keepalive_s == 7) {
 		tg_clock_fake(now_ms += 40, 0);
 		ck_assert_uint_lt(now_ms - begun_ms, 10000);
-		network->suspect = true;
+		ports_add(&e.suspect, network->tenant.port);
 		engine_begin(&e, true);
 		run();
 	}

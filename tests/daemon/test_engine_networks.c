@@ -22,7 +22,7 @@ static void set_up(void)
 {
 	memset(&e, 0, sizeof e);
 	strcpy(e.host.prefix, PREFIX);
-	e.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	e.networks = calloc(PORTS_END, sizeof(struct engine_network *));
 	ck_assert_ptr_nonnull(e.networks);
 }
 
@@ -46,11 +46,12 @@ static bool desire(const char *text)
 /* As if the kernel were equal to the document now. */
 static void settle(void)
 {
-	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = n->after) {
-		engine_model_turn(&n->settled, n->desired);
-		engine_model_turn(&n->endpoints, n->desired);
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL;
+	     n = engine_next(&e, n->tenant.port + 1U)) {
+		engine_in_line(n);
 		n->up = true;
-		n->changed = n->suspect = false;
+		n->changed = false;
+		ports_remove(&e.suspect, n->tenant.port);
 	}
 }
 
@@ -63,20 +64,43 @@ START_TEST(a_walk_meets_every_network_once_and_in_order)
 	ck_assert_ptr_null(engine_next(&e, 1));
 	for (size_t i = 0; i < 6; i++)
 		ck_assert_uint_eq(engine_network_get(&e, ports[i])->tenant.port, ports[i]);
-	for (struct engine_network *n = engine_next(&e, 1); n != NULL; n = n->after)
+	for (struct engine_network *n = engine_next(&e, 1); n != NULL;
+	     n = engine_next(&e, n->tenant.port + 1U))
 		ck_assert_uint_eq(n->tenant.port, sorted[at++]);
 	ck_assert_uint_eq(at, 6);
 	engine_network_free(&e, 64);
 	ck_assert_uint_eq(engine_next(&e, 64)->tenant.port, 65);
-	ck_assert_ptr_null(engine_next(&e, ENGINE_PORTS));
+	ck_assert_ptr_null(engine_next(&e, PORTS_END));
 	/* The first and the last go too, and another becomes the last. */
 	engine_network_free(&e, 1);
 	engine_network_free(&e, 65535);
 	engine_network_get(&e, 40000);
 	ck_assert_uint_eq(engine_next(&e, 1)->tenant.port, 63);
-	ck_assert_uint_eq(engine_next(&e, 63)->after->tenant.port, 65);
-	ck_assert_uint_eq(engine_next(&e, 30000)->after->tenant.port, 40000);
-	ck_assert_ptr_null(engine_next(&e, 40000)->after);
+	ck_assert_uint_eq(engine_next(&e, 64)->tenant.port, 65);
+	ck_assert_uint_eq(engine_next(&e, 30001)->tenant.port, 40000);
+	ck_assert_ptr_null(engine_next(&e, 40001));
+}
+END_TEST
+
+START_TEST(a_walk_along_two_sets_meets_what_is_in_either)
+{
+	static const uint16_t either[] = { 1, 63, 64, 200, 65535 };
+	struct ports          a = { { 0 } }, b = { { 0 } };
+	uint32_t              port = 0;
+
+	ck_assert_uint_eq(ports_next(&a, &b, 0), PORTS_END);
+	for (size_t i = 0; i < 5; i++)
+		ports_add(i % 2 == 0 ? &a : &b, either[i]);
+	ports_add(&b, 64);
+	ports_add(&b, 300);
+	ports_remove(&b, 300);
+	for (size_t i = 0; i < 5; i++, port++) {
+		port = ports_next(&a, &b, port);
+		ck_assert_uint_eq(port, either[i]);
+		ck_assert(ports_has(&a, (uint16_t)port) || ports_has(&b, (uint16_t)port));
+	}
+	ck_assert_uint_eq(port, PORTS_END);
+	ck_assert_uint_eq(ports_next(&a, &b, port), PORTS_END);
 }
 END_TEST
 
@@ -86,7 +110,7 @@ START_TEST(an_equal_document_changes_nothing_but_all_is_looked_at)
 	settle();
 	ck_assert(!desire(TWO("1420")));
 	for (uint16_t port = 1; port != 0; port = port == 1 ? 65535 : 0) {
-		ck_assert(e.networks[port]->suspect);
+		ck_assert(ports_has(&e.suspect, port));
 		ck_assert_ptr_eq(e.networks[port]->settled, e.networks[port]->desired);
 	}
 }
@@ -144,7 +168,9 @@ START_TEST(what_is_new_in_a_document_leaves_the_rest_wanted_and_settled)
 	ck_assert_uint_eq(e.networks[65535]->want->mtu, 1400);
 	ck_assert(e.networks[65535]->changed);
 	ck_assert_ptr_eq(e.networks[1]->desired, first);
-	ck_assert(e.networks[1]->suspect);
+	/* Whoever works on it has no need to look at the rest. */
+	ck_assert_ptr_eq(engine_next_of(&e, &e.unsettled, 1), e.networks[65535]);
+	ck_assert(ports_has(&e.suspect, 1));
 	ck_assert(!e.networks[1]->changed);
 	settle();
 	ck_assert_uint_eq(first->refs, 3);
@@ -206,6 +232,7 @@ void test_engine_networks(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_walk_meets_every_network_once_and_in_order);
+	tcase_add_test(tc, a_walk_along_two_sets_meets_what_is_in_either);
 	tcase_add_test(tc, an_equal_document_changes_nothing_but_all_is_looked_at);
 	tcase_add_test(tc, what_the_document_changed_is_changed_until_it_is_settled);
 	tcase_add_test(tc, what_failed_or_is_being_worked_on_is_changed);

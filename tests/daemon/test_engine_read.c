@@ -103,7 +103,8 @@ static void run(void)
 	do {
 		turn();
 		ck_assert_uint_lt(++turns, STEPS_MOST);
-	} while (e.phase != ENGINE_IDLE || e.reader != ENGINE_READER_NONE || network->suspect ||
+	} while (e.phase != ENGINE_IDLE || e.reader != ENGINE_READER_NONE ||
+	         ports_has(&e.suspect, network->tenant.port) ||
 	         e.looking.active);
 }
 
@@ -199,11 +200,11 @@ START_TEST(what_is_told_while_it_is_read_is_looked_at_again)
 	desire(DOCUMENT(PEER(PUBLIC_2)));
 	run();
 	fake.calls = 0;
-	network->suspect = true;
+	ports_add(&e.suspect, network->tenant.port);
 	while (e.reader == ENGINE_READER_NONE)
 		turn();
-	ck_assert(!network->suspect);
-	network->suspect = true;
+	ck_assert(!ports_has(&e.suspect, network->tenant.port));
+	ports_add(&e.suspect, network->tenant.port);
 	begun = 0;
 	run();
 	ck_assert_uint_eq(begun, 1);
@@ -229,7 +230,7 @@ START_TEST(a_snapshot_is_read_in_parts_and_steps_wait_for_it)
 	engine_look_begin(&e, &ask);
 	turn();
 	ck_assert_int_eq(e.reader, ENGINE_READER_LOOK);
-	network->suspect = true;	/* drift is told of in the middle */
+	ports_add(&e.suspect, network->tenant.port);	/* drift is told of in the middle */
 	for (unsigned i = 1; i < PARTS; i++) {
 		turn();
 		ck_assert_int_eq(e.reader, ENGINE_READER_LOOK);
@@ -247,7 +248,7 @@ START_TEST(a_snapshot_waits_for_what_is_being_read_for_a_step)
 	static const struct msg_look ask = { .id = 7 };
 
 	settle_two();
-	network->suspect = true;
+	ports_add(&e.suspect, network->tenant.port);
 	while (e.reader == ENGINE_READER_NONE)
 		turn();
 	engine_look_begin(&e, &ask);
@@ -390,7 +391,7 @@ START_TEST(a_word_on_a_ledger_that_nobody_waits_for_stops_no_reading)
 	desire(TWO_NETWORKS);
 	while (!engine_reads(&e, network, ENGINE_READER_STEPS))
 		turn();
-	e.networks[1]->suspect = true;
+	ports_add(&e.suspect, 1);
 	engine_ledger_done(&e, e.ledger_id);
 	turn();
 	ck_assert(engine_reads(&e, network, ENGINE_READER_STEPS));
@@ -415,10 +416,10 @@ START_TEST(snapshots_and_steps_read_large_networks_by_turns)
 	e.kernel.read = fake_table.read;
 	desire(TWO_NETWORKS);
 	run();
-	for (struct engine_network *n = first; n != NULL; n = n->after) {
+	for (struct engine_network *n = first; n != NULL; n = engine_next(&e, n->tenant.port + 1U)) {
 		n->tenant.ns = dup(control);	/* any will do */
 		n->ifindex = 3;
-		n->suspect = true;
+		ports_add(&e.suspect, n->tenant.port);
 	}
 	while (e.reader == ENGINE_READER_NONE)
 		long_turn();

@@ -37,7 +37,7 @@ static void begin(struct bench *b, const char *document)
 	memset(b, 0, sizeof *b);
 	strcpy(b->engine.host.prefix, "no-namespace-has-this-");
 	b->engine.kernel = fake_kernel_of();
-	b->engine.networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	b->engine.networks = calloc(PORTS_END, sizeof(struct engine_network *));
 	ck_assert_ptr_nonnull(b->engine.networks);
 	b->engine.at = 1;
 	b->desired = engine_bench_document(document);

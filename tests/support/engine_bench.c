@@ -31,7 +31,7 @@ int engine_bench_begin(struct engine *e)
 	e->tick = event_new(e->base, -1, 0, on_tick, NULL);
 	ck_assert_int_eq(channel_pair(ends, NULL), 0);
 	e->control = channel_new(e->base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, NULL, NULL, NULL);
-	e->networks = calloc(ENGINE_PORTS, sizeof(struct engine_network *));
+	e->networks = calloc(PORTS_END, sizeof(struct engine_network *));
 	ck_assert_ptr_nonnull(e->networks);
 	return ends[1];
 }
