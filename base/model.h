@@ -18,6 +18,7 @@ struct tg_error;
 
 #define MODEL_BYTES_MOST  (64U << 20)	/* of a document's text */
 #define MODEL_FAULTS_MOST 100
+#define MODEL_MTU_IPV6	  1280	/* Linux takes all IPv6 from a link whose MTU is less (RFC 8200 §5) */
 
 enum model_scheme { MODEL_HTTP, MODEL_HTTPS, MODEL_SSH };
 enum model_proxy_protocol { MODEL_PROXY_NONE, MODEL_PROXY_V1, MODEL_PROXY_V2 };

@@ -14,7 +14,6 @@
 
 #define MTU_DEFAULT	  1420
 #define MTU_LEAST	  576
-#define MTU_LEAST_IPV6	  1280
 #define MTU_MOST	  65535
 #define NAME_MOST	  63	/* characters */
 
@@ -211,7 +210,7 @@ static void read_mtu(struct model_build *b, const struct model_place *up, const 
 
 	network->mtu = MTU_DEFAULT;
 	if (node != NULL)
-		model_whole(b, &here, node, ipv6 ? MTU_LEAST_IPV6 : MTU_LEAST, MTU_MOST, &network->mtu);
+		model_whole(b, &here, node, ipv6 ? MODEL_MTU_IPV6 : MTU_LEAST, MTU_MOST, &network->mtu);
 }
 
 void model_read_network(struct model_build *b, const char *key, const struct cJSON *node, uint16_t port)

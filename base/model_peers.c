@@ -165,6 +165,19 @@ static size_t peers_sort(struct model_build *b, const struct model_place *up, co
 	return count;
 }
 
+/* Nothing is wrong with these ranges, but no packet gets to them. */
+static void warn_of_ipv6(struct model_build *b, const struct model_place *up,
+                         const struct model_network *network)
+{
+	const struct model_place here = { .up = up, .key = "mtu" };
+	size_t                   i = 0;
+
+	while (i < b->ranges_count && b->ranges[i].range.family != AF_INET6)
+		i++;
+	if (network->mtu < MODEL_MTU_IPV6 && i < b->ranges_count)
+		model_warn(b, &here, "is too small for IPv6: its allowed_ips get no route");
+}
+
 void model_read_peers(struct model_build *b, const struct model_place *up, const struct cJSON *node,
                       struct model_network *network)
 {
@@ -203,4 +216,5 @@ void model_read_peers(struct model_build *b, const struct model_place *up, const
 	model_release(items);
 	network->peers_count = (uint32_t)b->model->peers_count - network->peers_first;
 	check_ranges(b, &here);
+	warn_of_ipv6(b, up, network);
 }

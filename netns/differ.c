@@ -340,6 +340,18 @@ static bool in_the_way(const struct tg_cidr *have, const struct tg_cidr *want, s
 	return false;
 }
 
+/* Below this MTU a link has none: with the change of the MTU all goes, and nothing can come. */
+static bool has_ipv6(const struct differ *d)
+{
+	return d->want->mtu >= MODEL_MTU_IPV6;
+}
+
+static void remove_address(struct differ *d, const struct tg_cidr *address)
+{
+	if (address->family != AF_INET6 || has_ipv6(d))
+		add_step(d, STEP_ADDRESS_REMOVE)->cidr = *address;
+}
+
 /* Else new ones come first, since IPv4's routes go with the last address of the link. */
 static void diff_addresses(struct differ *d)
 {
@@ -352,14 +364,14 @@ static void diff_addresses(struct differ *d)
 	for (size_t i = 0; i < have->addresses_count; i++)
 		if (!has_cidr(want, count, &have->addresses[i]) &&
 		    in_the_way(&have->addresses[i], want, count))
-			add_step(d, STEP_ADDRESS_REMOVE)->cidr = have->addresses[i];
+			remove_address(d, &have->addresses[i]);
 	for (size_t i = 0; i < count; i++)
 		if (!has_cidr(have->addresses, have->addresses_count, &want[i]))
 			add_step(d, STEP_ADDRESS_ADD)->cidr = want[i];
 	for (size_t i = 0; i < have->addresses_count; i++)
 		if (!has_cidr(want, count, &have->addresses[i]) &&
 		    !in_the_way(&have->addresses[i], want, count))
-			add_step(d, STEP_ADDRESS_REMOVE)->cidr = have->addresses[i];
+			remove_address(d, &have->addresses[i]);
 }
 
 /* Leaves those ranges that need a route of their own: those that are an address's prefix have the kernel's.
@@ -383,6 +395,8 @@ static size_t keep_routes(struct differ *d, struct tg_cidr *ranges, size_t count
 	for (size_t i = 0; i < count; i++) {
 		bool lone = ranges[i].family == AF_INET && ranges[i].prefix == 32;
 
+		if (ranges[i].family == AF_INET6 && !has_ipv6(d))
+			continue;
 		if (lone || !has_cidr(prefixes, connected, &ranges[i]))
 			ranges[kept++] = ranges[i];
 	}
@@ -396,7 +410,8 @@ static void diff_routes(struct differ *d, const struct tg_cidr *want, size_t cou
 
 	/* Routes go down with their link, so those of a link that is down are all missing. */
 	for (size_t i = 0; i < have->routes_count; i++)
-		if (!next_cidr(want, count, &at, &have->routes[i]))
+		if (!next_cidr(want, count, &at, &have->routes[i]) &&
+		    (have->routes[i].family != AF_INET6 || has_ipv6(d)))
 			add_step(d, STEP_ROUTE_REMOVE)->cidr = have->routes[i];
 	at = 0;
 	for (size_t i = 0; i < count; i++)

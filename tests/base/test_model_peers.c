@@ -127,6 +127,29 @@ START_TEST(a_keepalive_has_limits)
 }
 END_TEST
 
+/* Linux has no IPv6 on such a link. */
+START_TEST(ranges_that_get_no_route_are_warned_of)
+{
+	static const struct {
+		const char *range, *mtu;
+		size_t      warnings;
+	} cases[] = { { "fd00::/64", "1279", 1 }, { "fd00::/64", "1280", 0 }, { "10.0.0.2", "1279", 0 } };
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct model_faults warnings = { .count = 0 };
+		char                text[512];
+
+		snprintf(text, sizeof text, DOCUMENT(",'mtu':%s,'peers':{'%s':{'allowed_ips':['%s']}}"),
+		         cases[i].mtu, PUBLIC_3, cases[i].range);
+		model_free(document_read(text, &warnings));
+		ck_assert_uint_eq(warnings.total, cases[i].warnings);
+		if (warnings.total == 1)
+			ck_assert_str_eq(warnings.list[0].path, "/51820/mtu");
+		model_faults_clear(&warnings);
+	}
+}
+END_TEST
+
 void test_model_peers(TCase *tc)
 {
 	tcase_add_test(tc, a_peer_gets_its_defaults);
@@ -137,4 +160,5 @@ void test_model_peers(TCase *tc)
 	tcase_add_test(tc, a_preshared_key_is_32_bytes_or_null);
 	tcase_add_test(tc, an_endpoint_is_an_address_with_a_port);
 	tcase_add_test(tc, a_keepalive_has_limits);
+	tcase_add_test(tc, ranges_that_get_no_route_are_warned_of);
 }

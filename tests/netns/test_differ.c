@@ -102,6 +102,20 @@ START_TEST(each_change_of_the_document_is_its_own_step)
 }
 END_TEST
 
+#define SIZED(address, mtu)                                                                  \
+	"{'51820':{'private_key':'" PRIVATE_1 "','address':['10.0.0.1/16'" address "],'mtu':" mtu \
+	",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.7.0.0/16','fd07::/64']}}}}"
+
+/* Each of these steps would be refused. */
+START_TEST(a_link_too_small_for_ipv6_has_none_and_loses_it_by_itself)
+{
+	ck_assert_str_eq(steps_to(SIZED("", "1279"), SIZED("", "1279"), true), "");
+	ck_assert_str_eq(steps_to(SIZED(",'fd00::1/64'", "1280"), SIZED("", "1279"), true), "mtu");
+	ck_assert_str_eq(steps_to(SIZED("", "1279"), SIZED(",'fd00::1/64'", "1280"), true),
+	                 "mtu address route");
+}
+END_TEST
+
 START_TEST(a_private_key_that_is_not_clamped_is_no_difference)
 {
 	const char *drawn = "{'51820':{'private_key':'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='"
@@ -311,6 +325,7 @@ void test_differ(TCase *tc)
 {
 	tcase_add_test(tc, a_new_network_is_made_in_order);
 	tcase_add_test(tc, each_change_of_the_document_is_its_own_step);
+	tcase_add_test(tc, a_link_too_small_for_ipv6_has_none_and_loses_it_by_itself);
 	tcase_add_test(tc, a_private_key_that_is_not_clamped_is_no_difference);
 	tcase_add_test(tc, each_drift_is_mended_by_its_own_step);
 	tcase_add_test(tc, what_others_added_beside_is_left_alone);

@@ -280,6 +280,26 @@ static void take_out(struct tg_cidr *list, size_t *count, const struct tg_cidr *
 	ck_abort_msg("a step takes away what is not there");
 }
 
+static size_t without_ipv6(struct tg_cidr *list, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (list[i].family == AF_INET)
+			list[kept++] = list[i];
+	return kept;
+}
+
+/* As Linux does: below a certain MTU a link has no IPv6. */
+static void change_mtu(struct state *state, uint32_t mtu)
+{
+	state->mtu = mtu;
+	if (mtu >= MODEL_MTU_IPV6)
+		return;
+	state->addresses_count = without_ipv6(state->addresses, state->addresses_count);
+	state->routes_count = without_ipv6(state->routes, state->routes_count);
+}
+
 static void change_link(const struct plan *plan, const struct step *step)
 {
 	struct state *state = &fake.state;
@@ -289,7 +309,7 @@ static void change_link(const struct plan *plan, const struct step *step)
 	else if (step->kind == STEP_LINK_UP)
 		state->up = true;
 	else if (step->kind == STEP_MTU)
-		state->mtu = plan->want->mtu;
+		change_mtu(state, plan->want->mtu);
 	else if (step->kind == STEP_ADDRESS_ADD)
 		state_add_address(state, &step->cidr);
 	else if (step->kind == STEP_ADDRESS_REMOVE)
@@ -298,6 +318,7 @@ static void change_link(const struct plan *plan, const struct step *step)
 		take_out(state->routes, &state->routes_count, &step->cidr);
 	else if (step->kind == STEP_ROUTE_ADD) {
 		ck_assert_msg(state->up, "a route through a link that is down");
+		ck_assert(step->cidr.family == AF_INET || state->mtu >= MODEL_MTU_IPV6);
 		state_add_route(state, &step->cidr, false);
 	}
 	state_sort(state);

@@ -79,7 +79,7 @@ class Author:
         return [self.dice.choice(group) for group in groups]
 
     def mtu(self):
-        return self.dice.choice((1420, 1280, 1500, 9000, 65535))
+        return self.dice.choice((1420, 1280, 1000, 1500, 9000, 65535))
 
     def add_network(self):
         port = self.dice.choice(PORTS)
