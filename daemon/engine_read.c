@@ -11,13 +11,19 @@ bool engine_reads(const struct engine *e, const struct engine_network *n, enum e
 	return e->reader == who && e->reading.tenant == &n->tenant;
 }
 
+static enum reading_what what_of(const struct engine *e, const struct engine_network *n, enum engine_reader who)
+{
+	if (who == ENGINE_READER_LOOK)
+		return READING_DEVICE;
+	/* The rest is looked at behind the answer, as all is that the document did not change. */
+	return e->hasty && n->up ? READING_WANTED : READING_ALL;
+}
+
 enum reading_result engine_read(struct engine *e, struct engine_network *n, enum engine_reader who,
                                 uint64_t until_ms, struct tg_error *err)
 {
-	enum reading_what what = who == ENGINE_READER_LOOK ? READING_DEVICE : READING_ALL;
-
 	if (e->reader == ENGINE_READER_NONE) {
-		reading_begin(&e->reading, &e->host, &n->tenant, what);
+		reading_begin(&e->reading, &e->host, &n->tenant, what_of(e, n, who));
 		/* To read may be to adopt, and to pin anew; what is worked on was read before. */
 		ports_add(&e->untold, n->tenant.port);
 		e->reader = who;

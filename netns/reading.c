@@ -70,7 +70,7 @@ static enum reading_result find_namespace(struct reading *reading, struct tg_err
 		reading->stage = READING_AT_DEVICE;
 		return READING_DONE;
 	}
-	to->pinned = netns_pinned(reading->host, tenant);
+	to->pinned = reading->what == READING_WANTED || netns_pinned(reading->host, tenant);
 	reading->stage = READING_AT_LINKS;
 	return READING_DONE;
 }
@@ -92,8 +92,10 @@ static enum reading_result read_stage(const struct wireguard *wireguard, struct 
 			tenant->ifindex = to->ifindex;
 		break;
 	case READING_AT_SYSCTLS:
-		result = result_of(sysctl_read(reading->host, tenant, to->link == STATE_LINK_OURS,
-		                               &to->sysctls, err));
+		to->sysctls = reading->what == READING_WANTED && to->link == STATE_LINK_OURS;
+		if (!to->sysctls)
+			result = result_of(sysctl_read(reading->host, tenant, to->link == STATE_LINK_OURS,
+			                               &to->sysctls, err));
 		break;
 	case READING_AT_DEVICE:
 		if (wireguard != NULL)

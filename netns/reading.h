@@ -25,6 +25,8 @@ enum reading_result {
 
 enum reading_what {
 	READING_ALL,
+	READING_WANTED,	/* of a network that was as it should be: what a document can change about it, and so
+			 * neither the name of its namespace nor its sysctls */
 	READING_DEVICE,	/* keys, port and peers of a link that is there: what counters need */
 };
 

@@ -28,6 +28,7 @@ static struct apply_kernel    real;	/* real but for what is below */
 static struct engine_network *network;
 static uint64_t               now_ms;
 static unsigned               reads;
+static enum reading_what      what_read;	/* the last time */
 static bool                   lies;	/* its links say that they changed, and do not */
 static int                    fails;	/* with this errno each change of a link does */
 static int                    control;	/* the other end of the engine's channel */
@@ -39,6 +40,7 @@ static enum reading_result read_counted(const struct wireguard *wireguard, struc
 
 	if (result == READING_DONE)
 		reads++;
+	what_read = reading->what;
 	reading->tenant->ifindex = fake.state.ifindex;
 	return result;
 }
@@ -136,6 +138,22 @@ START_TEST(the_kernels_word_on_peers_and_their_routes_is_enough)
 	ck_assert_uint_eq(desire(DOCUMENT(PEER(",'persistent_keepalive':7"))), 1);
 	ck_assert_uint_eq(fake.state.peers[0].keepalive_s, 7);
 	look_behind();
+}
+END_TEST
+
+START_TEST(what_no_document_changes_is_looked_at_behind_the_answer)
+{
+	desire(DOCUMENT(""));
+	ck_assert_int_eq(what_read, READING_ALL);
+	look_behind();
+	desire(DOCUMENT(PEER("")));
+	ck_assert_int_eq(what_read, READING_WANTED);
+	look_behind();
+	ck_assert_int_eq(what_read, READING_ALL);
+	/* But not of one that was not as it should be. */
+	network->up = false;
+	desire(DOCUMENT(""));
+	ck_assert_int_eq(what_read, READING_ALL);
 }
 END_TEST
 
@@ -449,6 +467,7 @@ void test_engine_reconcile(TCase *tc)
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, the_kernels_word_on_a_new_network_is_enough);
 	tcase_add_test(tc, the_kernels_word_on_peers_and_their_routes_is_enough);
+	tcase_add_test(tc, what_no_document_changes_is_looked_at_behind_the_answer);
 	tcase_add_test(tc, the_brokers_word_is_waited_for_whatever_comes_between);
 	tcase_add_test(tc, what_has_side_effects_is_read_again_before_the_answer);
 	tcase_add_test(tc, wireguard_gos_word_is_never_enough);
