@@ -55,15 +55,23 @@ static void on_closed(struct channel *channel, void *arg)
 	channel_free(channel);
 }
 
-static void pair_begin(struct pair *pair, int ends[2])
+/* A channel of `self` in ends[0], what it says to `other` in ends[1]. */
+static struct channel *pair_begin_one(struct pair *pair, int ends[2], enum msg_role self, enum msg_role other)
 {
+	struct channel *channel;
+
 	memset(pair, 0, sizeof *pair);
 	pair->fd = -1;
 	pair->base = event_base_new();
 	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	pair->engine = channel_new(pair->base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_CONTROL, on_message,
-	                           on_closed, pair);
-	ck_assert_ptr_nonnull(pair->engine);
+	channel = channel_new(pair->base, ends[0], self, other, on_message, on_closed, pair);
+	ck_assert_ptr_nonnull(channel);
+	return channel;
+}
+
+static void pair_begin(struct pair *pair, int ends[2])
+{
+	pair->engine = pair_begin_one(pair, ends, MSG_ROLE_ENGINE, MSG_ROLE_CONTROL);
 }
 
 static void pair_begin_both(struct pair *pair)
@@ -135,12 +143,7 @@ START_TEST(a_value_arrives_whole_however_large_it_is_and_however_many_wait)
 	int                ends[2];
 
 	ck_assert_ptr_nonnull(value);
-	memset(&pair, 0, sizeof pair);
-	pair.fd = -1;
-	pair.base = event_base_new();
-	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	pair.control = channel_new(pair.base, ends[0], MSG_ROLE_CONTROL, MSG_ROLE_ENGINE, on_message,
-	                           on_closed, &pair);
+	pair.control = pair_begin_one(&pair, ends, MSG_ROLE_CONTROL, MSG_ROLE_ENGINE);
 	for (unsigned i = 0; i < sent; i++) {
 		fill(value, bytes, i);
 		ck_assert_int_eq(channel_send_value(pair.control, MSG_DESIRED, &body, value, bytes), 0);
@@ -194,12 +197,7 @@ START_TEST(a_reader_who_never_reads_costs_the_channel_not_the_memory)
 	unsigned        sent = 0;
 	int             ends[2];
 
-	memset(&pair, 0, sizeof pair);
-	pair.fd = -1;
-	pair.base = event_base_new();
-	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	pair.control = channel_new(pair.base, ends[0], MSG_ROLE_SUPERVISOR, MSG_ROLE_CONTROL, on_message,
-	                           on_closed, &pair);
+	pair.control = pair_begin_one(&pair, ends, MSG_ROLE_SUPERVISOR, MSG_ROLE_CONTROL);
 	while (channel_send(pair.control, MSG_STOP, &none, NULL, 0) == 0)
 		ck_assert_uint_lt(++sent, CHANNEL_QUEUE_MOST + 10000);
 	ck_assert_uint_ge(sent, CHANNEL_QUEUE_MOST);
