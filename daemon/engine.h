@@ -126,7 +126,7 @@ struct engine {
 	struct engine_network **networks;	/* by port */
 	struct ports            present;	/* that have one */
 	struct ports            suspect;	/* are to be looked at */
-	struct ports            unsettled;	/* all that may not be as the document wants, or are to be removed */
+	struct ports            unsettled;	/* may not be as the document wants, or are to be removed */
 	struct ports            untold;	/* may not be with the broker as they are */
 	struct reading          reading;	/* under way, for `reader`: one at a time */
 	enum engine_reader      reader;

@@ -11,7 +11,8 @@ bool engine_reads(const struct engine *e, const struct engine_network *n, enum e
 	return e->reader == who && e->reading.tenant == &n->tenant;
 }
 
-static enum reading_what what_of(const struct engine *e, const struct engine_network *n, enum engine_reader who)
+static enum reading_what what_of(const struct engine *e, const struct engine_network *n,
+                                 enum engine_reader who)
 {
 	if (who == ENGINE_READER_LOOK)
 		return READING_DEVICE;
