@@ -215,7 +215,7 @@ bool engine_remove_next(struct engine *e, uint64_t until_ms);
 void engine_ledger_plan(struct engine *e, struct engine_network *n, const struct state *have,
                         const struct plan *plan);
 void engine_ledger_last(struct engine *e, const struct engine_network *n, const struct state *have);
-/* Sends what was collected.  false: there was nothing, or nobody to send it to. */
+/* Sends what was collected: control's word is to be waited for.  false: there was nothing. */
 bool engine_ledger_send(struct engine *e);
 /* Control has stored that one.  Its word may come when nobody waits for it any more: a new document came
  * first. */

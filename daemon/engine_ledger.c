@@ -109,21 +109,21 @@ static struct msg_reading *in_order(const struct engine *e)
 bool engine_ledger_send(struct engine *e)
 {
 	struct msg_ledger ledger = { .id = e->ledger_id + 1, .count = e->readings_count };
-	bool              sent = false;
 
-	if (e->readings_count > 0 && e->control != NULL) {
-		TG_AUTO_FREE struct msg_reading *readings = in_order(e);
+	if (e->readings_count == 0)
+		return false;
 
-		e->ledger_id++;
-		sent = channel_send_value(e->control, MSG_LEDGER, &ledger, readings,
-		                          e->readings_count * sizeof *readings) == 0;
-		/* One that is half made has readings older than these: it would count them twice. */
-		engine_look_stop(e);
-	}
+	TG_AUTO_FREE struct msg_reading *readings = in_order(e);
+
+	e->ledger_id++;
+	/* When it cannot be sent, control has just died: its successor brings the document again. */
+	channel_send_value(e->control, MSG_LEDGER, &ledger, readings, e->readings_count * sizeof *readings);
+	/* One that is half made has readings older than these: it would count them twice. */
+	engine_look_stop(e);
 	free(e->readings);
 	e->readings = NULL;
 	e->readings_count = e->readings_room = 0;
-	return sent;
+	return true;
 }
 
 void engine_ledger_done(struct engine *e, uint64_t id)

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -202,6 +203,27 @@ static size_t peers_seen(bool ranges, struct tg_key *key)
 	return peers;
 }
 
+/* It has just died: nobody stores what the peer counted until now. */
+START_TEST(what_is_counted_stays_when_control_cannot_be_told)
+{
+	desire(DOCUMENT(PEER("")));
+	run();
+	ck_assert_int_eq(shutdown(control, SHUT_RDWR), 0);
+	begin_document(DOCUMENT(""));
+	for (int i = 0; i < 10; i++)
+		engine_step(&e);
+	ck_assert_int_eq(e.phase, ENGINE_LEDGER);
+	ck_assert_uint_eq(fake.state.peers_count, 1);
+	e.phase = ENGINE_DOWN;
+	e.at = 1;
+	network->want = NULL;
+	for (int i = 0; i < 10; i++)
+		engine_step(&e);
+	ck_assert_int_eq(e.phase, ENGINE_LAST_LEDGER);
+	ck_assert_ptr_nonnull(e.networks[51820]);
+}
+END_TEST
+
 #define REKEYED "{'51820':" NETWORK(PRIVATE_3, PEER("")) "}"
 
 /* However long the apply takes of which that is a part. */
@@ -237,5 +259,6 @@ void test_engine_documents(TCase *tc)
 	tcase_add_test(tc, a_peer_that_roamed_since_its_endpoint_was_set_stays_where_it_is);
 	tcase_add_test(tc, an_endpoint_that_a_failed_document_did_not_set_is_set_later);
 	tcase_add_test(tc, a_peer_that_is_new_to_the_document_gets_its_endpoint);
+	tcase_add_test(tc, what_is_counted_stays_when_control_cannot_be_told);
 	tcase_add_test(tc, what_is_to_be_shown_is_read_while_a_key_changes_and_what_is_to_be_booked_behind_it);
 }
