@@ -139,6 +139,7 @@ struct engine {
 	bool                    announce;	/* control is to hear of something */
 	bool                    news;		/* what is up is not as control was told last */
 	uint64_t                began_at_ms;	/* the round */
+	uint64_t                all_suspect_at_ms;	/* when all were to be looked at last */
 	uint64_t                all_looked_at_ms;	/* no look at any network is older */
 	bool                    hasty;	/* only what the document changed is looked at; the rest behind */
 	uint32_t                repaired;

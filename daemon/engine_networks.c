@@ -3,6 +3,7 @@
 
 #include "base/channel.h"
 #include "base/clock.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -70,6 +71,7 @@ void engine_network_free(struct engine *e, uint16_t port)
 void engine_suspect_all(struct engine *e)
 {
 	e->suspect = e->present;
+	e->all_suspect_at_ms = tg_clock_ms();
 }
 
 static void on_listed(uint16_t port, void *arg)

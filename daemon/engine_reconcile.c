@@ -197,8 +197,8 @@ static void look_some(struct engine *e, uint64_t until_ms)
 			return;
 		}
 	}
-	if (!e->hasty)
-		e->all_looked_at_ms = e->began_at_ms;
+	if (!e->hasty && e->all_suspect_at_ms <= e->began_at_ms)
+		e->all_looked_at_ms = e->all_suspect_at_ms;
 	enter(e, engine_ledger_send(e) ? ENGINE_LEDGER : ENGINE_WORK);
 }
 

@@ -102,6 +102,24 @@ START_TEST(what_is_not_as_it_should_be_is_found_though_documents_come_without_en
 }
 END_TEST
 
+/* A round that somebody's change of one network began is no look at the others. */
+START_TEST(a_look_at_one_network_is_none_at_all_of_them)
+{
+	desire(DOCUMENT(PEER("")));
+	run();
+	fake.state.peers[0].keepalive_s = 7;
+	for (int i = 0; i < 5; i++) {
+		tg_clock_fake(now_ms += 2000, 0);
+		engine_begin(&e, false);	/* nothing that is known here is suspect */
+		run();
+	}
+	engine_suspect_all(&e);
+	engine_begin(&e, true);
+	run();
+	ck_assert_uint_ne(fake.state.peers[0].keepalive_s, 7);
+}
+END_TEST
+
 static uint16_t endpoint_port(void)
 {
 	return fake.state.peers[0].endpoint.port;
@@ -255,6 +273,7 @@ void test_engine_documents(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, what_is_not_as_it_should_be_is_found_though_documents_come_without_end);
+	tcase_add_test(tc, a_look_at_one_network_is_none_at_all_of_them);
 	tcase_add_test(tc, an_endpoint_is_set_back_when_the_document_that_changed_it_failed);
 	tcase_add_test(tc, a_peer_that_roamed_since_its_endpoint_was_set_stays_where_it_is);
 	tcase_add_test(tc, an_endpoint_that_a_failed_document_did_not_set_is_set_later);
