@@ -3,7 +3,6 @@
 
 #include "base/channel.h"
 #include "base/clock.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
