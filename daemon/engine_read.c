@@ -16,19 +16,24 @@ static enum reading_what what_of(const struct engine *e, const struct engine_net
 {
 	if (who == ENGINE_READER_LOOK)
 		return READING_DEVICE;
-	/* The rest is looked at behind the answer, as all is that the document did not change. */
-	return e->hasty && n->up ? READING_WANTED : READING_ALL;
+	/* The rest is looked at behind the answer, as all is that the document did not change; and as that, not
+	 * for ever later. */
+	if (e->hasty && n->up && tg_clock_ms() - n->looked_at_ms < ENGINE_OVERDUE_MS)
+		return READING_WANTED;
+	return READING_ALL;
 }
 
 enum reading_result engine_read(struct engine *e, struct engine_network *n, enum engine_reader who,
                                 uint64_t until_ms, struct tg_error *err)
 {
 	if (e->reader == ENGINE_READER_NONE) {
-		reading_begin(&e->reading, &e->host, &n->tenant, what_of(e, n, who));
+		enum reading_what what = what_of(e, n, who);
+
+		reading_begin(&e->reading, &e->host, &n->tenant, what);
 		/* To read may be to adopt, and to pin anew; what is worked on was read before. */
 		ports_add(&e->untold, n->tenant.port);
 		e->reader = who;
-		if (who == ENGINE_READER_STEPS)
+		if (who == ENGINE_READER_STEPS && what == READING_ALL)
 			n->looked_at_ms = tg_clock_ms();
 	}
 	assert(engine_reads(e, n, who));

@@ -80,6 +80,11 @@ static void desire(const char *document)
 	run();
 }
 
+static bool as_it_should_be(void)
+{
+	return fake.state.peers[0].keepalive_s != 7 && fake.state.pinned && fake.state.sysctls;
+}
+
 /* Each leaves no time to look at what it did not change. */
 START_TEST(what_is_not_as_it_should_be_is_found_though_documents_come_without_end)
 {
@@ -90,7 +95,8 @@ START_TEST(what_is_not_as_it_should_be_is_found_though_documents_come_without_en
 	ck_assert(!ports_has(&e.suspect, network->tenant.port));
 	begun_ms = now_ms;
 	fake.state.peers[0].keepalive_s = 7;
-	while (fake.state.peers[0].keepalive_s == 7) {
+	fake.state.pinned = fake.state.sysctls = false;
+	while (!as_it_should_be()) {
 		tg_clock_fake(now_ms += 40, 0);
 		ck_assert_uint_lt(now_ms - begun_ms, 10000);
 		ports_add(&e.suspect, network->tenant.port);
@@ -117,6 +123,22 @@ START_TEST(a_look_at_one_network_is_none_at_all_of_them)
 	engine_begin(&e, true);
 	run();
 	ck_assert_uint_ne(fake.state.peers[0].keepalive_s, 7);
+}
+END_TEST
+
+/* In haste only what a document can change is read of it. */
+START_TEST(what_no_document_changes_is_found_in_a_network_that_each_of_them_changes)
+{
+	const char *documents[] = { DOCUMENT(PEER(",'persistent_keepalive':1")), DOCUMENT(PEER("")) };
+
+	desire(documents[1]);
+	run();
+	fake.state.pinned = fake.state.sysctls = false;
+	for (unsigned i = 0; !as_it_should_be(); i++) {
+		tg_clock_fake(now_ms += 40, 0);
+		ck_assert_uint_lt(i * 40, 10000);
+		desire(documents[i % 2]);
+	}
 }
 END_TEST
 
@@ -273,6 +295,7 @@ void test_engine_documents(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, what_is_not_as_it_should_be_is_found_though_documents_come_without_end);
+	tcase_add_test(tc, what_no_document_changes_is_found_in_a_network_that_each_of_them_changes);
 	tcase_add_test(tc, a_look_at_one_network_is_none_at_all_of_them);
 	tcase_add_test(tc, an_endpoint_is_set_back_when_the_document_that_changed_it_failed);
 	tcase_add_test(tc, a_peer_that_roamed_since_its_endpoint_was_set_stays_where_it_is);

@@ -66,6 +66,8 @@ static enum reading_result fake_read(const struct wireguard *wireguard, struct r
 	}
 	state_clear(&reading->state);
 	copy_state(&reading->state, &fake.state);
+	if (reading->what == READING_WANTED)
+		reading->state.pinned = reading->state.sysctls = true;
 	return READING_DONE;
 }
 
