@@ -104,6 +104,9 @@ static enum planned compare(struct engine *e, struct engine_network *n, struct p
 	}
 	engine_settled(e, n, n->want, have);
 	engine_watch_network(e, n);
+	/* Somebody may have told of what was not read. */
+	if (e->reading.what != READING_ALL)
+		ports_add(&e->suspect, n->tenant.port);
 	plan_clear(to);
 	return PLANNED_NOTHING;
 }
