@@ -113,7 +113,7 @@ struct engine {
 	struct channel     *supervisor, *control, *broker;
 	struct event       *tick;
 	uint64_t            tick_at_ms;	/* when it comes; 0: not set */
-	bool                ticking;	/* it has come: whatever goes on lets others have their turn */
+	bool                busy;	/* this turn has enough to do: what goes on lets others have theirs */
 	struct event       *names;	/* inotify on NETNS_DIR */
 	struct event       *links;	/* rtnetlink's events of all namespaces */
 	int                 names_fd, links_fd;

@@ -25,7 +25,7 @@ void engine_schedule(struct engine *e, uint64_t in_ms)
 		return;
 	e->tick_at_ms = at_ms;
 	/* Behind the message that is being taken: another wait would tell nothing. */
-	if (in_ms == 0 && !e->ticking) {
+	if (in_ms == 0 && !e->busy) {
 		event_active(e->tick, EV_TIMEOUT, 0);
 		return;
 	}
@@ -88,6 +88,7 @@ static void on_desired(struct engine *e, const struct msg *msg, const int *fds)
 	if (!whole && msg->body.desired.before != e->generation)
 		tg_die("control sent changes to a document that is not here");
 	e->generation = msg->body.desired.generation;
+	e->busy = msg->value_bytes == 0;	/* a large one took a while */
 	/* Not before there is a document: until then nothing is touched. */
 	if (e->names == NULL && netns_prepare(&err) != 0)
 		tg_log(TG_LOG_ERROR, err.text, NULL);
@@ -100,6 +101,7 @@ static void on_desired(struct engine *e, const struct msg *msg, const int *fds)
 	e->check_at_ms = tg_clock_ms() + ENGINE_CHECK_MS;
 	/* Control asks again about what is in force already: it gets a full check for an answer. */
 	engine_begin(e, changed);
+	e->busy = false;
 }
 
 static void on_control(struct channel *channel, const struct msg *msg, int *fds, size_t count, void *arg)
@@ -219,11 +221,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	e->tick_at_ms = 0;
-	e->ticking = true;
+	e->busy = true;
 	engine_look_some(e, tg_clock_ms() + ENGINE_SLICE_MS);
 	if (e->control != NULL)
 		engine_step(e);
-	e->ticking = false;
+	e->busy = false;
 }
 
 static void engine_close(struct engine *e)
