@@ -102,7 +102,8 @@ const struct model_peer *model_find_peer(const struct model *model, const struct
 	               sizeof *model->peers, peer_order);
 }
 
-/* The bytes of a label's characters; 0: none, or not of a host name. */
+/* The bytes of a label's characters; 0: none, or not of a host name.  It neither begins nor ends with a
+ * hyphen (RFC 1123 §2.1): no certificate is issued for one that does.  Underscores are common in practice. */
 static size_t label_read(const char *text, size_t len, char *to)
 {
 	size_t n = 0;
@@ -116,7 +117,7 @@ static size_t label_read(const char *text, size_t len, char *to)
 			return 0;
 		to[n] = c;
 	}
-	return n <= 63 ? n : 0;
+	return n > 0 && n <= 63 && text[0] != '-' && text[n - 1] != '-' ? n : 0;
 }
 
 bool model_host_read(const char *text, size_t len, bool wildcard, char *to)
