@@ -36,7 +36,8 @@ struct tg_error;
 #define ENGINE_OVERDUE_MS  8000	/* so long a look waits for documents that come one behind the other */
 #define ENGINE_BROKER_MOST 256	/* messages that the broker has not answered: a channel's queue has an end */
 #define ENGINE_NSIDS_MOST  (1U << 20)
-#define ENGINE_POLL_MS	   5	/* while a wireguard-go starts */
+#define ENGINE_POLL_MS	   5	/* while a wireguard-go starts, or does not answer */
+#define ENGINE_LATE_MS	   250	/* a snapshot waits for wireguard-go's answers, all together */
 
 /* A document, or what was new in one: held by each network that is to be, or was last, brought in line with
  * it. */
@@ -103,6 +104,7 @@ struct engine_looking {
 	bool            active;
 	struct msg_look ask;
 	uint32_t        at;	/* the next port, or the one that is being read */
+	uint64_t        late_until_ms;	/* it waits for wireguard-go until then; 0: it did not have to */
 	struct snapshot snapshot;
 	size_t          networks_room, peers_room, ranges_room;
 };

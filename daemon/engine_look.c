@@ -108,7 +108,19 @@ static bool is_to_be_read(const struct engine *e, const struct engine_looking *t
 	       (to->ask.ranges != 0 || !n->rekeying);
 }
 
-/* false: it is still being read. */
+/* A snapshot waits for all that do not answer at a time, and not for those that have not for long. */
+static bool may_wait(struct engine_looking *to, const struct engine_network *n)
+{
+	uint64_t now = tg_clock_ms();
+
+	if (now - n->tenant.deaf_since_ms >= ENGINE_LATE_MS)
+		return false;
+	if (to->late_until_ms == 0)
+		to->late_until_ms = now + ENGINE_LATE_MS;
+	return now < to->late_until_ms;
+}
+
+/* false: it is still being read, or waited for. */
 static bool look_at(struct engine *e, struct engine_looking *to, struct engine_network *n, uint64_t until_ms)
 {
 	enum reading_result      result = READING_FAILED;
@@ -118,6 +130,10 @@ static bool look_at(struct engine *e, struct engine_looking *to, struct engine_n
 		result = engine_read(e, n, ENGINE_READER_LOOK, until_ms, NULL);
 	if (result == READING_MORE)
 		return false;
+	if (result == READING_WAIT && may_wait(to, n)) {
+		engine_read_end(e);
+		return false;
+	}
 	network = add_network(e, to, n);
 	if (result == READING_DONE && e->reading.state.device)
 		add_peers(e, to, n, network);
@@ -183,7 +199,7 @@ void engine_look_some(struct engine *e, uint64_t until_ms)
 		looking->at += through;
 		/* Behind a reading in parts the steps have their turn. */
 		if (!through || in_parts || tg_clock_ms() >= until_ms) {
-			engine_schedule(e, 0);
+			engine_schedule(e, through || e->reader != ENGINE_READER_NONE ? 0 : ENGINE_POLL_MS);
 			return;
 		}
 	}

@@ -55,6 +55,8 @@ static enum apply_result result_of(int done)
 
 static enum apply_result result_of_wireguard(int done, const struct tg_error *err)
 {
+	if (done != 0 && err->sys == WIREGUARD_SOON)
+		return APPLY_MORE;
 	return done != 0 && err->sys == WIREGUARD_SLOW ? APPLY_WAIT : result_of(done);
 }
 

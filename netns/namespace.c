@@ -84,7 +84,8 @@ void netns_host_clear(struct netns_host *host)
 
 void tenant_init(struct tenant *tenant, uint16_t port)
 {
-	*tenant = (struct tenant){ .port = port, .ns = -1, .route = -1, .genl = -1, .pidfd = -1 };
+	*tenant = (struct tenant){ .port = port, .ns = -1, .route = -1, .genl = -1, .pidfd = -1,
+		                   .asked = -1, .changing = -1 };
 	for (size_t i = 0; i < NETNS_SYSCTLS; i++)
 		tenant->sysctls[i] = -1;
 	snprintf(tenant->link, sizeof tenant->link, "wg%u", (unsigned)port);
@@ -96,6 +97,8 @@ void tenant_clear(struct tenant *tenant)
 	tg_close_at(&tenant->route);
 	tg_close_at(&tenant->genl);
 	tg_close_at(&tenant->pidfd);
+	tg_close_at(&tenant->asked);
+	tg_close_at(&tenant->changing);
 	for (size_t i = 0; i < NETNS_SYSCTLS; i++)
 		tg_close_at(&tenant->sysctls[i]);
 	tenant->pid = 0;

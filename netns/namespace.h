@@ -47,6 +47,13 @@ struct tenant {
 	bool     port_refused;	/* wireguard-go could not bind its port, whatever it says */
 	uint64_t started_at_ms;	/* wireguard-go, while it is not yet heard of; else 0 */
 	uint64_t deaf_since_ms;	/* wireguard-go, while it does not answer; else 0 */
+	int      asked;		/* where wireguard-go's answer is to come that has not yet, or -1 */
+	uint64_t asked_at_ms;
+	bool     asked_last;	/* since its link is down for good */
+	int      changing;	/* the same of a change */
+	uint64_t changed_at_ms;
+	size_t   changed;	/* so many steps of that call are carried out when it is answered */
+	bool     changes_port;	/* the last change was to */
 	uint64_t refused_since_ms;	/* its port, while another has it; else 0 */
 	struct tg_key private_key, public_key;	/* of the device when it was last read */
 };

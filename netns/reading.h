@@ -19,7 +19,7 @@ struct wireguard;
 enum reading_result {
 	READING_DONE,
 	READING_MORE,	/* the time is up, or all of many peers has just been read: call again */
-	READING_WAIT,	/* wireguard-go does not answer yet: begin anew in some milliseconds */
+	READING_WAIT,	/* wireguard-go does not answer yet: begin anew in some milliseconds, others first */
 	READING_FAILED,
 };
 
@@ -28,6 +28,7 @@ enum reading_what {
 	READING_WANTED,	/* of a network that was as it should be: what a document can change about it, and so
 			 * neither the name of its namespace nor its sysctls */
 	READING_DEVICE,	/* keys, port and peers of a link that is there: what counters need */
+	READING_LAST,	/* all, of a link that is down for good */
 };
 
 /* In the order in which they come. */

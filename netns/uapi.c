@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -42,13 +41,11 @@ void uapi_clear(const char *link)
 int uapi_connect(const char *link, pid_t *pid, struct tg_error *err)
 {
 	struct sockaddr_un at = address_of(link);
-	struct timeval     wait = { .tv_usec = UAPI_WAIT_MS * 1000 };
 	struct ucred       who = { .pid = 0 };
 	socklen_t          size = sizeof who;
-	TG_AUTO_FD         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	TG_AUTO_FD         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (fd == -1 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == -1 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) == -1)
+	if (fd == -1)
 		return tg_fail_sys(err, "cannot open a socket");
 	if (connect(fd, (const struct sockaddr *)&at, sizeof at) == -1) {
 		/* Refused: what a killed one left, or one that is just about to listen. */
@@ -64,10 +61,14 @@ int uapi_connect(const char *link, pid_t *pid, struct tg_error *err)
 
 static int send_request(int fd, const char *request, size_t bytes, struct tg_error *err)
 {
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
+
 	while (bytes > 0) {
 		ssize_t n = send(fd, request, bytes, MSG_NOSIGNAL);
 
 		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN && poll(&room, 1, UAPI_SEND_MS) == 1)
 			continue;
 		if (n == -1)
 			return tg_fail_sys(err, "cannot write to wireguard-go");
@@ -146,13 +147,16 @@ int uapi_go_on(struct uapi_answer *answer, uint64_t until_ms, struct tg_error *e
 	while (!answer->over) {
 		uint64_t now = tg_clock_ms();
 		uint64_t left = until_ms > now ? until_ms - now : 0;
+		int      wait = left < UAPI_WAIT_MS ? (int)left : UAPI_WAIT_MS;
 
-		if (poll(&more, 1, left < UAPI_WAIT_MS ? (int)left : UAPI_WAIT_MS) == 1) {
+		if (poll(&more, 1, wait) == 1) {
 			if (receive(answer, err) != 0)
 				return -1;
 			answer->heard_at_ms = now = tg_clock_ms();
 		} else if (tg_clock_ms() - answer->heard_at_ms >= UAPI_WAIT_MS) {
 			return tg_fail_errno(err, EAGAIN, "wireguard-go does not answer");
+		} else if (left < UAPI_WAIT_MS) {
+			return 0;
 		}
 		if (now >= until_ms)
 			return 0;
@@ -165,23 +169,6 @@ void uapi_end(struct uapi_answer *answer)
 	tg_close_at(&answer->fd);
 	free(answer->text);
 	*answer = (struct uapi_answer){ .fd = -1 };
-}
-
-int uapi_ask(int fd, const char *request, size_t bytes, char **answer, size_t *answered, struct tg_error *err)
-{
-	struct uapi_answer got = { .fd = fd };
-
-	if (send_request(fd, request, bytes, err) != 0)
-		return -1;
-	while (!got.over) {
-		if (receive(&got, err) != 0) {
-			free(got.text);
-			return -1;
-		}
-	}
-	*answer = got.text;
-	*answered = got.bytes;
-	return 0;
 }
 
 static int digit(char c)

@@ -14,7 +14,8 @@ struct step;
 struct tg_error;
 
 #define UAPI_ANSWER_MOST (16U << 20)	/* of a device with some 20,000 peers */
-#define UAPI_WAIT_MS	 250	/* wireguard-go answers within one, unless the machine is busy */
+#define UAPI_WAIT_MS	 250	/* from one part of an answer to the next */
+#define UAPI_SEND_MS	 10	/* for room for the rest of a request */
 
 /* An answer as it comes.  All zero but for the descriptor before the first byte. */
 struct uapi_answer {
@@ -26,20 +27,16 @@ struct uapi_answer {
 	bool     over;
 };
 
-/* Connects to the socket of the link of that name and tells who listens there; the caller closes it.
- * NOT_FOUND: nobody does, or not yet. */
+/* Connects to the socket of the link of that name and tells who listens there; the caller closes it.  Nothing
+ * that is done with it waits.  NOT_FOUND: nobody does, or not yet. */
 int uapi_connect(const char *link, pid_t *pid, struct tg_error *err);
 /* Removes what a killed one left of its socket.  A process that listens there cannot be reached
  * afterwards. */
 void uapi_clear(const char *link);
-/* Sends a whole request and reads its answer into *answer (free it; `bytes` without the NUL).  An errno in
- * the answer becomes err->sys. */
-int uapi_ask(int fd, const char *request, size_t bytes, char **answer, size_t *answered,
-             struct tg_error *err);
-/* The same in parts.  `fd` is the answer's from here on, whatever comes. */
+/* Sends a whole request.  `fd` is the answer's from here on, whatever comes. */
 int uapi_begin(struct uapi_answer *answer, int fd, const char *request, size_t bytes, struct tg_error *err);
-/* Reads until it is over or the monotonic clock reaches until_ms.  EAGAIN in err->sys: nothing came for
- * UAPI_WAIT_MS. */
+/* Reads until it is over or the monotonic clock reaches until_ms; what is there is read whatever the clock
+ * shows.  EAGAIN in err->sys: nothing came for UAPI_WAIT_MS.  An errno in the answer becomes err->sys. */
 int uapi_go_on(struct uapi_answer *answer, uint64_t until_ms, struct tg_error *err);
 void uapi_end(struct uapi_answer *answer);
 /* Reads an answer to "get=1": device, keys, port and peers of `to`.  The answer is changed.  Lines that

@@ -14,13 +14,11 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/key.h"
 #include "base/model.h"
 #include "netns/differ.h"
 #include "netns/link.h"
 #include "netns/namespace.h"
 #include "netns/reading.h"
-#include "netns/state.h"
 #include "netns/uapi.h"
 #include "netns/userspace.h"
 #include "netns/wireguard.h"
@@ -30,10 +28,7 @@
 
 #define START_MS      30000	/* it takes 14 ms to start, but hundreds may do so at a time */
 #define FOUND_MS      1000	/* for one whose link is there and that somebody else started */
-#define REFUSED_MS    2000	/* until who had the port is gone: it may just have been told to end */
-#define DEAF_MS	      5000	/* it answers within one, on a busy machine a little later */
 #define END_MS	      20	/* it ends in 2; the loop must not wait for long */
-#define REQUEST_BYTES 65536
 #define MARK_MOST     (sizeof "TOLLGATE_NETNS=" + NETNS_NAME_MOST)
 
 static const char *const programs[] = {
@@ -131,13 +126,14 @@ static int start(const struct netns_host *host, struct tenant *tenant, struct tg
 static void forget(struct tenant *tenant)
 {
 	tg_close_at(&tenant->pidfd);
+	tg_close_at(&tenant->asked);
+	tg_close_at(&tenant->changing);
 	tenant->pid = 0;
 	tenant->port_refused = false;
 	tenant->deaf_since_ms = 0;
 }
 
-/* Follows the process that answered. */
-static void watch(struct tenant *tenant, pid_t pid)
+void userspace_watch(struct tenant *tenant, pid_t pid)
 {
 	tenant->started_at_ms = 0;
 	if (tenant->pid != pid) {
@@ -147,23 +143,6 @@ static void watch(struct tenant *tenant, pid_t pid)
 	/* Or again: there may have been no descriptor left. */
 	if (tenant->pidfd == -1)
 		tenant->pidfd = pidfd_open(pid, 0);
-}
-
-/* No answer is no failure until it has been so for long: in between the loop goes on.  Returns -1. */
-static int not_answered(struct tenant *tenant, const struct tg_error *why, struct tg_error *err)
-{
-	uint64_t now = tg_clock_ms();
-
-	if (why->sys != EAGAIN) {
-		if (err != NULL)
-			*err = *why;
-		return -1;
-	}
-	if (tenant->deaf_since_ms == 0)
-		tenant->deaf_since_ms = now;
-	if (now - tenant->deaf_since_ms < DEAF_MS)
-		return tg_fail_errno(err, WIREGUARD_SLOW, "wireguard-go does not answer yet");
-	return tg_fail(err, TG_CODE_SYSTEM, "wireguard-go does not answer");
 }
 
 static bool ended(int pidfd, int wait_ms)
@@ -252,7 +231,7 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 		return WIREGUARD_FAILED;
 	}
 	if (fd != -1 && link) {
-		watch(tenant, pid);
+		userspace_watch(tenant, pid);
 		if (link_move(host, tenant, plan->want->mtu, &why) == 0)
 			return WIREGUARD_DONE;
 		tg_fail_errno(err, why.sys, "cannot move %s into its namespace", tenant->link);
@@ -283,182 +262,6 @@ static enum wireguard_result userspace_make(const struct netns_host *host, struc
 		return WIREGUARD_WAIT;
 	tenant->started_at_ms = 0;
 	return WIREGUARD_FAILED;
-}
-
-/* The public key of the device, which the socket does not tell.  It takes 100 µs, so the last is kept. */
-static int fill_public_key(struct tenant *tenant, struct state *to, struct tg_error *err)
-{
-	if (tg_key_is_zero(&to->private_key))
-		return 0;
-	if (!tg_key_equal(&tenant->private_key, &to->private_key)) {
-		if (tg_key_public(&to->private_key, &tenant->public_key) != 0)
-			return tg_fail_memory(err);
-		tenant->private_key = to->private_key;
-	}
-	to->public_key = tenant->public_key;
-	return 0;
-}
-
-/* Asks whoever serves the link for the device: MORE, its answer is to come. */
-static enum reading_result ask_device(struct reading *reading, struct tg_error *err)
-{
-	struct tenant *tenant = reading->tenant;
-	struct state  *to = &reading->state;
-	pid_t          pid = 0;
-
-	if (to->link == STATE_LINK_OTHER || to->renamed)
-		return READING_DONE;
-
-	TG_AUTO_FD fd = uapi_connect(tenant->link, &pid, err);
-
-	if (fd == -1 && err->code == TG_CODE_NOT_FOUND) {
-		/* A TUN that nobody serves. */
-		if (to->link == STATE_LINK_OURS)
-			to->link = STATE_LINK_OTHER;
-		return READING_DONE;
-	}
-	if (fd == -1)
-		return READING_FAILED;
-	if (to->link == STATE_LINK_NONE) {
-		if (link_in_host(reading->host, tenant, NULL) == 0)
-			to->link = STATE_LINK_HOST;
-		return READING_DONE;
-	}
-	watch(tenant, pid);
-	if (uapi_begin(&reading->answer, tg_take_fd(&fd), "get=1\n\n", 7, err) != 0)
-		return READING_FAILED;
-	return READING_MORE;
-}
-
-static enum reading_result take_device(struct reading *reading, uint64_t until_ms, struct tg_error *err)
-{
-	struct tenant *tenant = reading->tenant;
-	struct state  *to = &reading->state;
-
-	if (uapi_go_on(&reading->answer, until_ms, err) != 0)
-		return READING_FAILED;
-	if (!reading->answer.over)
-		return READING_MORE;
-	tenant->deaf_since_ms = 0;
-	if (uapi_read_some(&reading->answer, to, until_ms, err) != 0)
-		return READING_FAILED;
-	if (!to->device)
-		return READING_MORE;
-	uapi_end(&reading->answer);
-	if (tenant->port_refused)
-		to->port = 0;
-	return fill_public_key(tenant, to, err) == 0 ? READING_DONE : READING_FAILED;
-}
-
-static enum reading_result userspace_read(struct reading *reading, uint64_t until_ms, struct tg_error *err)
-{
-	struct tg_error     why = { .code = TG_CODE_NONE };
-	enum reading_result result = READING_MORE;
-
-	if (reading->answer.fd == -1)
-		result = ask_device(reading, &why);
-	if (result == READING_MORE)
-		result = take_device(reading, until_ms, &why);
-	if (result != READING_FAILED)
-		return result;
-	not_answered(reading->tenant, &why, &why);
-	if (err != NULL)
-		*err = why;
-	return why.sys == WIREGUARD_SLOW ? READING_WAIT : READING_FAILED;
-}
-
-static int change(struct tenant *tenant, const char *request, size_t bytes, struct tg_error *err)
-{
-	TG_AUTO_FREE char *answer = NULL;
-	struct tg_error    why = { .sys = 0 };
-	size_t             answered;
-	pid_t              pid;
-	TG_AUTO_FD         fd = uapi_connect(tenant->link, &pid, err);
-
-	if (fd == -1)
-		return -1;
-	if (uapi_ask(fd, request, bytes, &answer, &answered, &why) != 0)
-		return not_answered(tenant, &why, err);
-	tenant->deaf_since_ms = 0;
-	return 0;
-}
-
-static int refused(struct tenant *tenant, struct tg_error *err)
-{
-	uint64_t now = tg_clock_ms();
-
-	if (tenant->refused_since_ms == 0)
-		tenant->refused_since_ms = now;
-	if (now - tenant->refused_since_ms < REFUSED_MS)
-		return tg_fail_errno(err, WIREGUARD_SLOW, "UDP port %u is not free yet",
-		                     (unsigned)tenant->port);
-	return wireguard_port_used(tenant->port, err);
-}
-
-static int userspace_device(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
-                            const struct step *step, struct tg_error *err)
-{
-	struct tg_error why = { .sys = 0 };
-	char            text[192];
-	char            hex[65];
-	int             n = snprintf(text, sizeof text, "set=1\n");
-
-	(void)host;
-	if ((step->flags & STEP_KEY) != 0) {
-		uapi_print_key(hex, plan->want->private_key.bytes);
-		n += snprintf(text + n, sizeof text - (size_t)n, "private_key=%s\n", hex);
-	}
-	if ((step->flags & STEP_PORT) != 0)
-		n += snprintf(text + n, sizeof text - (size_t)n, "listen_port=%u\n", (unsigned)tenant->port);
-	n += snprintf(text + n, sizeof text - (size_t)n, "\n");
-
-	int failed = change(tenant, text, (size_t)n, &why);
-
-	explicit_bzero(text, sizeof text);
-	explicit_bzero(hex, sizeof hex);
-	/* It reports the port that it could not bind as if it had it. */
-	if ((step->flags & STEP_PORT) != 0)
-		tenant->port_refused = failed != 0;
-	if (failed == 0)
-		tenant->refused_since_ms = 0;
-	if (failed == 0)
-		return 0;
-	if (why.sys == EADDRINUSE)
-		return refused(tenant, err);
-	*err = why;
-	return -1;
-}
-
-static int userspace_peers(const struct netns_host *host, struct tenant *tenant, const struct plan *plan,
-                           const struct step *steps, size_t count, struct tg_error *err)
-{
-	TG_AUTO_FREE char *text = malloc(REQUEST_BYTES);
-
-	(void)host;
-	if (text == NULL)
-		return tg_fail_memory(err);
-	for (size_t i = 0; i < count;) {
-		size_t at = (size_t)snprintf(text, REQUEST_BYTES, "set=1\n");
-		size_t first = i;
-
-		for (; i < count; i++) {
-			size_t more = uapi_print_step(text + at, REQUEST_BYTES - at - 2, plan, &steps[i]);
-
-			if (more == 0)
-				break;
-			at += more;
-		}
-		if (i == first)
-			return tg_fail_memory(err);
-		text[at++] = '\n';
-
-		int failed = change(tenant, text, at, err);
-
-		explicit_bzero(text, at);
-		if (failed != 0)
-			return -1;
-	}
-	return 0;
 }
 
 /* Waits for the end, since until then it holds the port, and the next document may want that. */

@@ -17,8 +17,10 @@ struct tg_error;
 /* Steps in one call of peers(): more would hold the loop.  For each new peer WireGuard computes X25519, which
  * takes 50 us or, emulated, 1.7 ms. */
 #define WIREGUARD_PEERS_MOST 20
-/* An error's `sys`: no failure yet, ask again in some milliseconds. */
+/* An error's `sys`, which is no failure yet: read and plan again in some milliseconds, or make the same call
+ * again in the loop's next turn. */
 #define WIREGUARD_SLOW	     EINPROGRESS
+#define WIREGUARD_SOON	     EALREADY
 
 enum wireguard_result {
 	WIREGUARD_DONE,

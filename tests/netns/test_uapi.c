@@ -128,20 +128,24 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-static int ask(const char *answer, size_t piece, char **to, struct tg_error *err)
+static int ask(const char *text, size_t piece, char **to, struct tg_error *err)
 {
-	int           ends[2];
-	pthread_t     thread;
-	struct server server = { .piece = piece, .answer = answer };
-	size_t        bytes;
+	int                ends[2];
+	pthread_t          thread;
+	struct server      server = { .piece = piece, .answer = text };
+	struct uapi_answer answer;
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	server.fd = ends[1];
 	ck_assert_int_eq(pthread_create(&thread, NULL, serve, &server), 0);
 
-	int done = uapi_ask(ends[0], "get=1\n\n", 7, to, &bytes, err);
+	int done = uapi_begin(&answer, ends[0], "get=1\n\n", 7, err);
 
-	close(ends[0]);
+	while (done == 0 && !answer.over)
+		done = uapi_go_on(&answer, UINT64_MAX, err);
+	if (done == 0)
+		*to = strdup(answer.text);
+	uapi_end(&answer);
 	pthread_join(thread, NULL);
 	close(ends[1]);
 	return done;

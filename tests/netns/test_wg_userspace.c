@@ -1,15 +1,12 @@
 #include "netns/wireguard.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/pidfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -19,8 +16,6 @@
 #include "base/model.h"
 #include "netns/differ.h"
 #include "netns/namespace.h"
-#include "netns/state.h"
-#include "netns/uapi.h"
 #include "netns/userspace.h"
 
 void test_wg_userspace(TCase *tc);
@@ -30,7 +25,6 @@ void test_wg_userspace(TCase *tc);
 #define TRIES_MOST   3000
 #define BETWEEN_MS   5
 #define START_MS     30000
-#define DEAF_MS	     5000
 #define NOW_MS	     1000000
 
 static struct netns_host host;
@@ -137,91 +131,10 @@ START_TEST(one_that_does_nothing_is_given_up_when_its_time_is_over)
 }
 END_TEST
 
-/* As the engine reads counters: it asks for no reason. */
-START_TEST(one_that_cannot_be_reached_is_not_read)
-{
-	struct reading reading;
-	struct rlimit  was, none;
-
-	reading_begin(&reading, &host, &tenant, READING_DEVICE);
-	reading.state.link = STATE_LINK_OURS;
-
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
-	none = (struct rlimit){ 0, was.rlim_max };
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	ck_assert_int_eq(wireguard_userspace.read(&reading, 0, NULL), READING_FAILED);
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
-	reading_end(&reading);
-}
-END_TEST
-
-/* Every link is served by this process, through a socket that nobody reads. */
-static int deaf = -1;
-
-/* The linker leads our files here. */
-int __real_uapi_connect(const char *link, pid_t *pid, struct tg_error *err);
-int __wrap_uapi_connect(const char *link, pid_t *pid, struct tg_error *err);
-
-int __wrap_uapi_connect(const char *link, pid_t *pid, struct tg_error *err)
-{
-	if (deaf == -1)
-		return __real_uapi_connect(link, pid, err);
-	*pid = getpid();
-	return fcntl(deaf, F_DUPFD_CLOEXEC, 0);
-}
-
-/* What comes of a reading that is given up then. */
-static enum reading_result read_at(uint64_t now_ms, struct tg_error *err)
-{
-	struct reading      reading;
-	enum reading_result result;
-
-	tg_clock_fake(now_ms - UAPI_WAIT_MS, 0);
-	reading_begin(&reading, &host, &tenant, READING_DEVICE);
-	reading.state.link = STATE_LINK_OURS;
-	ck_assert_int_eq(wireguard_userspace.read(&reading, 0, err), READING_MORE);
-	tg_clock_fake(now_ms, 0);
-	result = wireguard_userspace.read(&reading, 0, err);
-	reading_end(&reading);
-	return result;
-}
-
-/* The last descriptor goes to the question, and none is left to watch the process by. */
-START_TEST(one_that_cannot_be_watched_is_not_waited_for_without_end)
-{
-	struct tg_error err = { .sys = 0 };
-	struct rlimit   was, one;
-	int             ends[2], left;
-
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-	left = dup(ends[0]);
-	close(left);
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
-	one = (struct rlimit){ (rlim_t)left + 1, was.rlim_max };
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &one), 0);
-	deaf = ends[0];
-
-	ck_assert_int_eq(read_at(NOW_MS, &err), READING_WAIT);
-	ck_assert_int_eq(tenant.pidfd, -1);
-	ck_assert_int_eq(read_at(NOW_MS + DEAF_MS - 1, &err), READING_WAIT);
-	ck_assert_int_eq(read_at(NOW_MS + DEAF_MS, &err), READING_FAILED);
-	ck_assert_str_eq(err.text, "wireguard-go does not answer");
-
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
-	ck_assert_int_eq(read_at(NOW_MS + DEAF_MS, &err), READING_FAILED);
-	ck_assert_int_ne(tenant.pidfd, -1);
-	deaf = -1;
-	close(ends[0]);
-	close(ends[1]);
-}
-END_TEST
-
 void test_wg_userspace(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, one_that_ends_at_its_start_is_not_waited_for);
 	tcase_add_test(tc, that_no_inotify_instance_is_left_is_said);
 	tcase_add_test(tc, one_that_does_nothing_is_given_up_when_its_time_is_over);
-	tcase_add_test(tc, one_that_cannot_be_reached_is_not_read);
-	tcase_add_test(tc, one_that_cannot_be_watched_is_not_waited_for_without_end);
 }
