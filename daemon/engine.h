@@ -37,6 +37,7 @@ struct tg_error;
 #define ENGINE_BROKER_MOST 256	/* messages that the broker has not answered: a channel's queue has an end */
 #define ENGINE_NSIDS_MOST  (1U << 20)
 #define ENGINE_POLL_MS	   5	/* while a wireguard-go starts, or does not answer */
+#define ENGINE_TELL_MS	   500	/* from one word on what is in force to the next while some are late */
 #define ENGINE_LATE_MS	   250	/* a snapshot waits for wireguard-go's answers, all together */
 
 /* A document, or what was new in one: held by each network that is to be, or was last, brought in line with
@@ -89,6 +90,7 @@ enum engine_phase {
 	ENGINE_DOWN,		/* links of what is to be removed go down, last readings */
 	ENGINE_LAST_LEDGER,	/* wait: control stores those */
 	ENGINE_REMOVE,
+	ENGINE_LATE,		/* for a moment: some wireguard-go did not answer, and is looked at again */
 };
 
 /* For what a network is being read. */
@@ -143,6 +145,9 @@ struct engine {
 	uint64_t                began_at_ms;	/* the round */
 	uint64_t                all_suspect_at_ms;	/* when all were to be looked at last */
 	uint64_t                all_looked_at_ms;	/* no look at any network is older */
+	bool                    late;	/* some wait for their wireguard-go: this round is not the last */
+	bool                    held;	/* one of them must be read before anything is changed */
+	uint64_t                tell_at_ms;	/* what is in force meanwhile; 0: not set */
 	bool                    hasty;	/* only what the document changed is looked at; the rest behind */
 	uint32_t                repaired;
 	uint32_t                broker_waits;
@@ -192,6 +197,8 @@ enum reading_result engine_read(struct engine *e, struct engine_network *n, enum
                                 uint64_t until_ms, struct tg_error *err);
 bool engine_reads(const struct engine *e, const struct engine_network *n, enum engine_reader who);
 void engine_read_end(struct engine *e);
+/* It came to WAIT: ends it.  The network waits, the longer the longer it has not answered. */
+void engine_read_later(struct engine *e, struct engine_network *n);
 
 /* engine_reconcile.c: begins a new round with the desired document, and goes on with the one under way.
  * `hasty`: what the document did not change is looked at behind. */
@@ -202,16 +209,24 @@ void engine_pause(struct engine *e);
 
 /* engine_settle.c: what the work on a network came to.  A failed one is tried again later. */
 void engine_failed(struct engine *e, struct engine_network *n, const struct tg_error *err);
+/* The plan is still to be carried out after many rounds. */
+void engine_given_up(struct engine *e, struct engine_network *n, const struct plan *plan);
 /* The kernel is equal to the document. */
 void engine_settled(struct engine *e, struct engine_network *n, const struct model_network *want,
                     const struct state *have);
+/* The names of the steps, each once, for the log. */
+void engine_describe(const struct plan *plan, char *to, size_t size);
 
 /* engine_remove.c: one network at a time, or a part of its reading; false when there is none left. */
 /* Takes the last reading of a network whose key another one is to have: what that one counts must begin
  * behind it.  false: it is not through yet. */
 bool engine_count_moved(struct engine *e, struct engine_network *n, uint64_t until_ms);
+/* Whether another network is to have the key that this one is counted under. */
+bool engine_key_moves(const struct engine *e, const struct engine_network *n);
 bool engine_has_removals(const struct engine *e);
 bool engine_down_next(struct engine *e, uint64_t until_ms);
+/* Whether the last reading of some is yet to come when there is none left. */
+bool engine_down_waits(const struct engine *e);
 bool engine_remove_next(struct engine *e, uint64_t until_ms);
 
 /* engine_ledger.c: readings that control must store before the kernel is changed. */
@@ -228,7 +243,8 @@ void engine_ledger_done(struct engine *e, uint64_t id);
 void engine_look_begin(struct engine *e, const struct msg_look *ask);
 void engine_look_some(struct engine *e, uint64_t until_ms);
 void engine_look_stop(struct engine *e);
-/* Tells control how far its document is in force, and what is up when that is news. */
+/* Tells control how far its document is in force, and what is up when that is news: of what is still being
+ * made it hears when all is complete. */
 void engine_announce(struct engine *e, bool complete);
 
 /* engine_watch.c: who tells of drift. */

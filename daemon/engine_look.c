@@ -224,7 +224,7 @@ void engine_announce(struct engine *e, bool complete)
 		return;
 	for (const struct engine_network *n = e->news ? engine_next(e, 1) : NULL; n != NULL;
 	     n = engine_next(e, n->tenant.port + 1U))
-		if (n->want != NULL)
+		if (n->want != NULL && (complete || n->up || n->failed))
 			add_network(e, &list, n);
 	if (e->news)
 		send_snapshot(e, &list, MSG_NETWORKS, &body);

@@ -48,3 +48,12 @@ void engine_read_end(struct engine *e)
 		reading_end(&e->reading);
 	e->reader = ENGINE_READER_NONE;
 }
+
+void engine_read_later(struct engine *e, struct engine_network *n)
+{
+	uint64_t now = tg_clock_ms();
+	uint64_t deaf_ms = n->tenant.deaf_since_ms != 0 ? now - n->tenant.deaf_since_ms : 0;
+
+	engine_read_end(e);
+	n->wait_until_ms = now + ENGINE_POLL_MS + deaf_ms / 8;
+}

@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/model.h"
@@ -28,6 +26,8 @@ void engine_pause(struct engine *e)
 		engine_read_end(e);
 	e->readings_count = 0;
 	e->hasty = false;
+	e->late = e->held = false;
+	e->tell_at_ms = 0;
 	enter(e, ENGINE_IDLE);
 }
 
@@ -38,21 +38,6 @@ void engine_begin(struct engine *e, bool hasty)
 	e->began_at_ms = tg_clock_ms();
 	enter(e, ENGINE_LOOK);
 	engine_schedule(e, 0);
-}
-
-/* The names of the steps, each once, for the log. */
-static void describe(const struct plan *plan, char *to, size_t size)
-{
-	size_t         at = 0;
-	enum step_kind last = STEP_KINDS;
-
-	to[0] = '\0';
-	for (size_t i = 0; i < plan->steps_count && at < size; i++) {
-		if (plan->steps[i].kind == last)
-			continue;
-		last = plan->steps[i].kind;
-		at += (size_t)snprintf(to + at, size - at, "%s%s", at > 0 ? "," : "", step_name(last));
-	}
 }
 
 enum planned {
@@ -76,7 +61,7 @@ static enum planned read_network(struct engine *e, struct engine_network *n, uin
 		return PLANNED_MORE;
 	case READING_WAIT:
 		ports_add(&e->suspect, n->tenant.port);
-		n->wait_until_ms = tg_clock_ms() + ENGINE_POLL_MS;
+		engine_read_later(e, n);
 		return PLANNED_WAIT;
 	case READING_FAILED:
 		break;
@@ -119,7 +104,7 @@ static enum planned plan_network(struct engine *e, struct engine_network *n, uin
 
 	if (planned == PLANNED_STEPS)
 		planned = compare(e, n, to);
-	if (planned == PLANNED_NOTHING || planned == PLANNED_WAIT)
+	if (planned == PLANNED_NOTHING)
 		engine_read_end(e);
 	return planned;
 }
@@ -135,7 +120,7 @@ static enum planned look_at(struct engine *e, struct engine_network *n, uint64_t
 	n->dirty = true;
 	ports_add(&e->unsettled, n->tenant.port);
 	n->fresh = e->reading.state.link == STATE_LINK_NONE;
-	describe(&plan, n->did, sizeof n->did);
+	engine_describe(&plan, n->did, sizeof n->did);
 	engine_ledger_plan(e, n, &e->reading.state, &plan);
 	engine_read_end(e);
 	/* The others are read again when their turn comes; for the first, mostly the only one, it has. */
@@ -159,7 +144,7 @@ static bool is_suspect(const struct engine *e, const struct engine_network *n)
 static bool is_to_be_looked_at(const struct engine *e, const struct engine_network *n, uint64_t now)
 {
 	return engine_reads(e, n, ENGINE_READER_STEPS) ||
-	       (is_suspect(e, n) && n->retry_at_ms <= now &&
+	       (is_suspect(e, n) && !n->dirty && n->retry_at_ms <= now &&
 	        (n->changed || !e->hasty || now - n->looked_at_ms >= ENGINE_OVERDUE_MS));
 }
 
@@ -175,6 +160,40 @@ static struct engine_network *next_to_look_at(const struct engine *e, uint64_t n
 	return port < PORTS_END ? e->networks[port] : NULL;
 }
 
+/* What is to be done with one of the document, or to be counted of one that it lacks. */
+static enum planned look_on(struct engine *e, struct engine_network *n, uint64_t until_ms, uint64_t now)
+{
+	if (e->reader == ENGINE_READER_NONE && n->wait_until_ms > now)
+		return PLANNED_WAIT;
+	if (n->want != NULL)
+		return look_at(e, n, until_ms);
+	if (engine_count_moved(e, n, until_ms))
+		return PLANNED_NOTHING;
+	return e->reader != ENGINE_READER_NONE ? PLANNED_MORE : PLANNED_WAIT;
+}
+
+/* It is not waited for: when the others are as they should be, it is looked at again.  But for one whose key
+ * another is to have, or that is not known yet: it is counted under that one before anybody else is. */
+static void leave(struct engine *e, const struct engine_network *n)
+{
+	e->held = e->held || !n->keyed || engine_key_moves(e, n);
+	e->late = e->late || !e->hasty || n->changed;
+}
+
+static void after_look(struct engine *e)
+{
+	if (e->held) {
+		drop_plan(e);	/* the network may be another by then */
+		e->late = e->held = false;
+		e->at = 1;
+		engine_schedule(e, ENGINE_POLL_MS);
+		return;
+	}
+	if (!e->hasty && e->all_suspect_at_ms <= e->began_at_ms)
+		e->all_looked_at_ms = e->all_suspect_at_ms;
+	enter(e, engine_ledger_send(e) ? ENGINE_LEDGER : ENGINE_WORK);
+}
+
 static void look_some(struct engine *e, uint64_t until_ms)
 {
 	bool     in_parts = e->reader != ENGINE_READER_NONE;
@@ -184,15 +203,14 @@ static void look_some(struct engine *e, uint64_t until_ms)
 		enum planned planned = PLANNED_NOTHING;
 
 		e->at = n->tenant.port;
-		if (n->want == NULL && !engine_count_moved(e, n, until_ms))
-			planned = PLANNED_MORE;
-		else if (n->want != NULL && is_to_be_looked_at(e, n, now))
-			planned = look_at(e, n, until_ms);
-		if (planned == PLANNED_MORE || planned == PLANNED_WAIT) {
-			/* What is to be changed must be known before anything is. */
-			engine_schedule(e, planned == PLANNED_WAIT ? ENGINE_POLL_MS : 0);
+		if (n->want == NULL || is_to_be_looked_at(e, n, now))
+			planned = look_on(e, n, until_ms, now);
+		if (planned == PLANNED_MORE) {
+			engine_schedule(e, 0);
 			return;
 		}
+		if (planned == PLANNED_WAIT)
+			leave(e, n);
 		e->at++;
 		/* Behind a reading in parts a snapshot has its turn. */
 		if (in_parts || tg_clock_ms() >= until_ms) {
@@ -200,9 +218,7 @@ static void look_some(struct engine *e, uint64_t until_ms)
 			return;
 		}
 	}
-	if (!e->hasty && e->all_suspect_at_ms <= e->began_at_ms)
-		e->all_looked_at_ms = e->all_suspect_at_ms;
-	enter(e, engine_ledger_send(e) ? ENGINE_LEDGER : ENGINE_WORK);
+	after_look(e);
 }
 
 /* Whether the kernel's word that it carried out every step is enough for now: nothing that such a plan does
@@ -275,12 +291,7 @@ static void plan_next(struct engine *e, struct engine_network *n, uint64_t until
 	e->plan_port = n->tenant.port;
 	e->plan_at = 0;
 	if (n->rounds > ENGINE_ROUNDS_MOST) {
-		struct tg_error err;
-		char            still[96];
-
-		describe(&e->plan, still, sizeof still);
-		tg_fail(&err, TG_CODE_SYSTEM, "does not become as it should: %s", still);
-		engine_failed(e, n, &err);
+		engine_given_up(e, n, &e->plan);
 		drop_plan(e);
 	}
 }
@@ -313,6 +324,17 @@ static struct engine_network *next_dirty(struct engine *e, uint64_t now, uint64_
 	return n;
 }
 
+/* Whether control is to hear what is in force by now, though some are late.  Each word of that costs it a
+ * table of routes. */
+static bool is_time_to_tell(struct engine *e)
+{
+	uint64_t now = tg_clock_ms();
+
+	if (e->tell_at_ms == 0)
+		e->tell_at_ms = now + ENGINE_TELL_MS;
+	return e->news && e->tell_at_ms <= now;
+}
+
 static void work_some(struct engine *e, uint64_t until_ms)
 {
 	bool in_parts = e->reader != ENGINE_READER_NONE;
@@ -323,13 +345,14 @@ static void work_some(struct engine *e, uint64_t until_ms)
 
 		if (n == NULL)
 			n = next_dirty(e, tg_clock_ms(), &wait_until_ms);
-		if (n == NULL && wait_until_ms != 0) {
+		if (n == NULL && wait_until_ms != 0 && !e->late && !is_time_to_tell(e)) {
 			uint64_t now = tg_clock_ms();
 
 			engine_schedule(e, wait_until_ms > now ? wait_until_ms - now : 0);
 			return;
 		}
 		if (n == NULL) {
+			e->late = e->late || wait_until_ms != 0;
 			enter(e, ENGINE_BROKER);
 			return;
 		}
@@ -346,6 +369,15 @@ static void work_some(struct engine *e, uint64_t until_ms)
 /* Control knows what is in force.  What a hasty round left out comes next, once the answer is out. */
 static void finish(struct engine *e)
 {
+	if (e->late) {
+		if (is_time_to_tell(e)) {
+			engine_announce(e, false);
+			e->tell_at_ms = 0;
+		}
+		enter(e, ENGINE_LATE);
+		engine_schedule(e, ENGINE_POLL_MS);
+		return;
+	}
 	if (e->announce)
 		engine_announce(e, true);
 	engine_schedule(e, e->hasty ? ENGINE_BEHIND_MS : 0);
@@ -375,6 +407,11 @@ static void walk(struct engine *e, bool (*next)(struct engine *e, uint64_t until
 			engine_schedule(e, 0);
 			return;
 		}
+	}
+	if (e->phase == ENGINE_DOWN && engine_down_waits(e)) {
+		e->at = 1;
+		engine_schedule(e, ENGINE_POLL_MS);
+		return;
 	}
 	if (e->phase == ENGINE_REMOVE) {
 		e->announce = e->news = true;
@@ -437,6 +474,10 @@ static void step(struct engine *e, uint64_t until_ms)
 	case ENGINE_REMOVE:
 		walk(e, engine_remove_next, until_ms);
 		return;
+	case ENGINE_LATE:
+		e->late = false;
+		enter(e, ENGINE_LOOK);
+		return;
 	case ENGINE_LEDGER:
 	case ENGINE_UNROUTE:
 	case ENGINE_LAST_LEDGER:
@@ -454,7 +495,7 @@ void engine_step(struct engine *e)
 	do {
 		phase = e->phase;
 		step(e, until_ms);
-		if (e->phase == phase || e->phase == ENGINE_IDLE)
+		if (e->phase == phase || e->phase == ENGINE_IDLE || e->phase == ENGINE_LATE)
 			return;
 	} while (tg_clock_ms() < until_ms);
 	engine_schedule(e, 0);

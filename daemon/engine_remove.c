@@ -27,16 +27,16 @@ bool engine_has_removals(const struct engine *e)
 	return next_removal(e, 1) != NULL;
 }
 
-/* What wireguard-go does not answer yet is read anew in the next turn, until it is taken for deaf: on a busy
- * machine it is only late, and what it counted would be lost. */
-static bool is_through(struct engine *e, enum reading_result result)
+/* Whom wireguard-go does not answer for yet is read anew behind the others, until it is taken for deaf: on a
+ * busy machine it is only late, and what it counted would be lost. */
+static bool is_through(struct engine *e, struct engine_network *n, enum reading_result result)
 {
 	if (result == READING_WAIT)
-		engine_read_end(e);
+		engine_read_later(e, n);
 	return result != READING_WAIT && result != READING_MORE;
 }
 
-/* false: it is still being read. */
+/* false: it is still being read, or waits for its wireguard-go. */
 static bool count_last(struct engine *e, struct engine_network *n, uint64_t until_ms)
 {
 	enum reading_result result;
@@ -45,7 +45,7 @@ static bool count_last(struct engine *e, struct engine_network *n, uint64_t unti
 	if (!engine_reads(e, n, ENGINE_READER_LAST))
 		link_down(&n->tenant, NULL);
 	result = engine_read(e, n, ENGINE_READER_LAST, until_ms, NULL);
-	if (!is_through(e, result))
+	if (!is_through(e, n, result))
 		return false;
 	if (result == READING_DONE)
 		engine_ledger_last(e, n, &e->reading.state);
@@ -54,7 +54,7 @@ static bool count_last(struct engine *e, struct engine_network *n, uint64_t unti
 	return true;
 }
 
-enum presence { PRESENCE_NONE, PRESENCE_THERE, PRESENCE_UNKNOWN };	/* the last: it is still being read */
+enum presence { PRESENCE_NONE, PRESENCE_THERE, PRESENCE_UNKNOWN };	/* the last: not yet read */
 
 /* Reads: that adopts one that this process has not seen yet, and tells under which key it is booked. */
 static enum presence look_for(struct engine *e, struct engine_network *n, uint64_t until_ms)
@@ -63,7 +63,7 @@ static enum presence look_for(struct engine *e, struct engine_network *n, uint64
 	const struct state *state = &e->reading.state;
 	enum presence       presence = PRESENCE_NONE;
 
-	if (!is_through(e, result))
+	if (!is_through(e, n, result))
 		return PRESENCE_UNKNOWN;
 	if (result == READING_DONE && state->exists)
 		presence = PRESENCE_THERE;
@@ -75,11 +75,12 @@ static enum presence look_for(struct engine *e, struct engine_network *n, uint64
 	return presence;
 }
 
-static bool key_is_wanted(const struct engine *e, const struct tg_key *key)
+bool engine_key_moves(const struct engine *e, const struct engine_network *n)
 {
 	const struct engine_network *other = engine_next(e, 1);
 
-	while (other != NULL && (other->want == NULL || !tg_key_equal(&other->want->public_key, key)))
+	while (other != NULL && (other == n || other->want == NULL ||
+	                         !tg_key_equal(&other->want->public_key, &n->public_key)))
 		other = engine_next(e, other->tenant.port + 1U);
 	return other != NULL;
 }
@@ -90,7 +91,20 @@ bool engine_count_moved(struct engine *e, struct engine_network *n, uint64_t unt
 		return true;
 	if (!n->keyed && look_for(e, n, until_ms) == PRESENCE_UNKNOWN)
 		return false;
-	return !n->keyed || !key_is_wanted(e, &n->public_key) || count_last(e, n, until_ms);
+	return !n->keyed || !engine_key_moves(e, n) || count_last(e, n, until_ms);
+}
+
+static void down(struct engine *e, struct engine_network *n, uint64_t until_ms)
+{
+	if (!n->counted && (n->tenant.ns == -1 || engine_reads(e, n, ENGINE_READER_STEPS))) {
+		enum presence presence = look_for(e, n, until_ms);
+
+		if (presence == PRESENCE_UNKNOWN)
+			return;
+		n->counted = presence == PRESENCE_NONE;
+	}
+	if (!n->counted)
+		count_last(e, n, until_ms);
 }
 
 bool engine_down_next(struct engine *e, uint64_t until_ms)
@@ -100,16 +114,21 @@ bool engine_down_next(struct engine *e, uint64_t until_ms)
 	if (n == NULL)
 		return false;
 	e->at = n->tenant.port;
-	if (!n->counted && (n->tenant.ns == -1 || engine_reads(e, n, ENGINE_READER_STEPS))) {
-		enum presence presence = look_for(e, n, until_ms);
-
-		if (presence == PRESENCE_UNKNOWN)
-			return true;
-		n->counted = presence == PRESENCE_NONE;
-	}
-	if (n->counted || count_last(e, n, until_ms))
+	if (e->reader != ENGINE_READER_NONE || n->wait_until_ms <= tg_clock_ms())
+		down(e, n, until_ms);
+	/* One that waits for its wireguard-go has its turn again when the others have had theirs. */
+	if (e->reader == ENGINE_READER_NONE)
 		e->at = n->tenant.port + 1U;
 	return true;
+}
+
+bool engine_down_waits(const struct engine *e)
+{
+	const struct engine_network *n = next_removal(e, 1);
+
+	while (n != NULL && n->counted)
+		n = next_removal(e, n->tenant.port + 1U);
+	return n != NULL;
 }
 
 bool engine_remove_next(struct engine *e, uint64_t until_ms)

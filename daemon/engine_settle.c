@@ -11,6 +11,20 @@
 
 /* What the work on a network comes to. */
 
+void engine_describe(const struct plan *plan, char *to, size_t size)
+{
+	size_t         at = 0;
+	enum step_kind last = STEP_KINDS;
+
+	to[0] = '\0';
+	for (size_t i = 0; i < plan->steps_count && at < size; i++) {
+		if (plan->steps[i].kind == last)
+			continue;
+		last = plan->steps[i].kind;
+		at += (size_t)snprintf(to + at, size - at, "%s%s", at > 0 ? "," : "", step_name(last));
+	}
+}
+
 void engine_failed(struct engine *e, struct engine_network *n, const struct tg_error *err)
 {
 	const char *reason = err->text;
@@ -34,6 +48,16 @@ void engine_failed(struct engine *e, struct engine_network *n, const struct tg_e
 
 	tg_log(TG_LOG_ERROR, "network failed", "network=%u reason=%s", (unsigned)n->tenant.port,
 	       tg_quote(quoted, sizeof quoted, reason));
+}
+
+void engine_given_up(struct engine *e, struct engine_network *n, const struct plan *plan)
+{
+	struct tg_error err;
+	char            still[96];
+
+	engine_describe(plan, still, sizeof still);
+	tg_fail(&err, TG_CODE_SYSTEM, "does not become as it should: %s", still);
+	engine_failed(e, n, &err);
 }
 
 static void log_settled(struct engine *e, const struct engine_network *n)

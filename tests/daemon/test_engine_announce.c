@@ -57,6 +57,7 @@ START_TEST(what_is_up_is_told_when_it_is_news)
 {
 	uint64_t first, second, third;
 
+	e.networks[51820]->up = true;
 	engine_announce(&e, false);
 	ck_assert_int_eq(announced(&first), 1);
 	engine_announce(&e, true);
@@ -66,6 +67,20 @@ START_TEST(what_is_up_is_told_when_it_is_news)
 	engine_announce(&e, true);
 	ck_assert_int_eq(announced(&third), 1);
 	ck_assert(!e.news);
+}
+END_TEST
+
+/* To control it would be one that failed. */
+START_TEST(what_is_being_made_is_not_told_of)
+{
+	struct engine_network *network = e.networks[51820];
+	uint64_t               seq;
+
+	engine_announce(&e, false);
+	ck_assert_int_eq(announced(&seq), 0);
+	network->failed = e.news = true;
+	engine_announce(&e, false);
+	ck_assert_int_eq(announced(&seq), 1);
 }
 END_TEST
 
@@ -146,6 +161,7 @@ void test_engine_announce(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, what_is_up_is_told_when_it_is_news);
+	tcase_add_test(tc, what_is_being_made_is_not_told_of);
 	tcase_add_test(tc, what_could_not_be_told_stays_news);
 	tcase_add_test(tc, counters_of_a_link_that_was_made_anew_are_not_told_as_those_of_the_one_before);
 	tcase_add_test(tc, a_network_that_is_not_wanted_any_more_is_read_no_further);
