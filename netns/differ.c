@@ -374,30 +374,42 @@ static void diff_addresses(struct differ *d)
 			remove_address(d, &have->addresses[i]);
 }
 
+/* Whether the kernel adds a route to the prefix of an address with it.  For one IPv4 address alone it does
+ * not; and with one that is there it would have, unless somebody took it away. */
+static bool brings_route(const struct differ *d, const struct tg_cidr *address)
+{
+	const struct state *have = d->have;
+	struct tg_cidr      prefix = *address;
+
+	if (address->family == AF_INET && address->prefix == 32)
+		return false;
+	tg_cidr_mask(&prefix);
+	return !have->up || !has_cidr(have->addresses, have->addresses_count, address) ||
+	       has_cidr(have->foreign, have->foreign_count, &prefix);
+}
+
 /* Leaves those ranges that need a route of their own: those that are an address's prefix have the kernel's.
  * Returns how many these are. */
 static size_t keep_routes(struct differ *d, struct tg_cidr *ranges, size_t count)
 {
 	const struct tg_cidr        *addresses = d->model->cidrs + d->want->addresses_first;
-	size_t                       connected = d->want->addresses_count;
-	TG_AUTO_FREE struct tg_cidr *prefixes = sorted_copy(d, addresses, connected);
+	TG_AUTO_FREE struct tg_cidr *prefixes = sorted_copy(d, addresses, d->want->addresses_count);
+	size_t                       connected = 0;
 	size_t                       kept = 0;
 
 	if (prefixes == NULL)
 		return 0;
-	for (size_t i = 0; i < connected; i++) {
-		/* The kernel adds no such route for one IPv4 address alone. */
-		if (prefixes[i].family == AF_INET && prefixes[i].prefix == 32)
+	for (uint32_t i = 0; i < d->want->addresses_count; i++) {
+		if (!brings_route(d, &addresses[i]))
 			continue;
-		tg_cidr_mask(&prefixes[i]);
+		prefixes[connected] = addresses[i];
+		tg_cidr_mask(&prefixes[connected++]);
 	}
 	qsort(prefixes, connected, sizeof *prefixes, cidr_compare);
 	for (size_t i = 0; i < count; i++) {
-		bool lone = ranges[i].family == AF_INET && ranges[i].prefix == 32;
-
 		if (ranges[i].family == AF_INET6 && !has_ipv6(d))
 			continue;
-		if (lone || !has_cidr(prefixes, connected, &ranges[i]))
+		if (!has_cidr(prefixes, connected, &ranges[i]))
 			ranges[kept++] = ranges[i];
 	}
 	return kept;

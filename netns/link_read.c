@@ -107,7 +107,7 @@ static int on_route(struct nlmsghdr *head, void *arg)
 	if (head->nlmsg_type != RTM_NEWROUTE || nlmsg_parse(head, sizeof *info, attrs, RTA_MAX, NULL) < 0)
 		return 0;
 	if (info->rtm_table != RT_TABLE_MAIN || info->rtm_type != RTN_UNICAST ||
-	    info->rtm_protocol == RTPROT_KERNEL || (info->rtm_flags & RTM_F_CLONED) != 0)
+	    (info->rtm_flags & RTM_F_CLONED) != 0)
 		return 0;
 	if (attrs[RTA_OIF] == NULL || nla_get_u32(attrs[RTA_OIF]) != reading->state.ifindex ||
 	    attrs[RTA_GATEWAY] != NULL)

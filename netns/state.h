@@ -43,10 +43,11 @@ struct state {
 	struct tg_key   public_key;
 
 	struct tg_cidr    *addresses;	/* of wg<port> */
-	struct tg_cidr    *routes;	/* through wg<port> but for those that the kernel adds itself */
+	struct tg_cidr    *routes;	/* of ours, through wg<port> */
 	struct state_peer *peers;	/* sorted by key */
 	struct tg_cidr    *ranges;
-	struct tg_cidr    *foreign;	/* routes through wg<port> that others added: wanted ones count */
+	struct tg_cidr    *foreign;	/* routes through wg<port> that others added, as the kernel does for
+					 * an address's prefix: wanted ones count */
 	size_t             addresses_count, routes_count, peers_count, ranges_count, foreign_count;
 };
 

@@ -265,6 +265,40 @@ START_TEST(a_range_that_is_an_addresss_prefix_needs_no_route)
 }
 END_TEST
 
+static const char *kernels_route_lost(const char *document)
+{
+	struct model      *model = document_read(document, NULL);
+	static struct plan plan;
+	const char        *step = "";
+
+	fake_reset();
+	ck_assert_uint_gt(fake_apply(model, PORT, NULL), 0);
+	ck_assert_uint_eq(fake.state.foreign_count, 1);
+	fake.state.foreign_count = 0;
+	ck_assert_int_eq(differ_plan(model, model_find(model, PORT), &fake.state, model, &plan), 0);
+	ck_assert_uint_le(plan.steps_count, 1);
+	if (plan.steps_count == 1)
+		step = step_name(plan.steps[0].kind);
+	plan_clear(&plan);
+	ck_assert_uint_le(fake_apply(model, PORT, model), 2);
+	/* Ours goes when the kernel's comes again. */
+	state_add_route(&fake.state, &fake.state.addresses[0], true);
+	tg_cidr_mask(&fake.state.foreign[0]);
+	ck_assert_uint_le(fake_apply(model, PORT, model), 2);
+	ck_assert_uint_eq(fake.state.routes_count, 0);
+	model_free(model);
+	fake_reset();
+	return step;
+}
+
+START_TEST(a_range_that_is_an_addresss_prefix_gets_a_route_when_the_kernels_is_gone)
+{
+	ck_assert_str_eq(kernels_route_lost(DOCUMENT(",'peers':{'" PUBLIC_2 "':{'allowed_ips':['10.0.0.0/16']}}")),
+	                 "route");
+	ck_assert_str_eq(kernels_route_lost(DOCUMENT("")), "");
+}
+END_TEST
+
 START_TEST(an_address_with_another_prefix_goes_before_it_comes)
 {
 #define ADDRESS(text) "{'51820':{'private_key':'" PRIVATE_1 "','address':['" text "']}}"
@@ -331,6 +365,7 @@ void test_differ(TCase *tc)
 	tcase_add_test(tc, what_others_added_beside_is_left_alone);
 	tcase_add_test(tc, an_endpoint_is_set_only_when_the_documents_value_is_new);
 	tcase_add_test(tc, a_range_that_is_an_addresss_prefix_needs_no_route);
+	tcase_add_test(tc, a_range_that_is_an_addresss_prefix_gets_a_route_when_the_kernels_is_gone);
 	tcase_add_test(tc, an_address_with_another_prefix_goes_before_it_comes);
 	tcase_add_test(tc, a_range_moves_in_one_step);
 	tcase_add_test(tc, many_ranges_are_split_over_steps);

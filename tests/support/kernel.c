@@ -282,6 +282,37 @@ static void take_out(struct tg_cidr *list, size_t *count, const struct tg_cidr *
 	ck_abort_msg("a step takes away what is not there");
 }
 
+/* With the kernel's own route, of which there is one for a prefix. */
+static void add_address(struct state *state, const struct tg_cidr *address)
+{
+	struct tg_cidr prefix = *address;
+
+	state_add_address(state, address);
+	tg_cidr_mask(&prefix);
+	for (size_t i = 0; i < state->foreign_count; i++)
+		if (cidr_compare(&state->foreign[i], &prefix) == 0)
+			return;
+	if (address->family == AF_INET6 || address->prefix < 32)
+		state_add_route(state, &prefix, true);
+}
+
+static void remove_address(struct state *state, const struct tg_cidr *address)
+{
+	struct tg_cidr gone = *address;
+
+	take_out(state->addresses, &state->addresses_count, address);
+	tg_cidr_mask(&gone);
+	for (size_t i = 0; i < state->addresses_count; i++) {
+		struct tg_cidr prefix = state->addresses[i];
+
+		tg_cidr_mask(&prefix);
+		if (cidr_compare(&prefix, &gone) == 0)
+			return;
+	}
+	if (address->family == AF_INET6 || address->prefix < 32)
+		take_out(state->foreign, &state->foreign_count, &gone);
+}
+
 static size_t without_ipv6(struct tg_cidr *list, size_t count)
 {
 	size_t kept = 0;
@@ -300,6 +331,7 @@ static void change_mtu(struct state *state, uint32_t mtu)
 		return;
 	state->addresses_count = without_ipv6(state->addresses, state->addresses_count);
 	state->routes_count = without_ipv6(state->routes, state->routes_count);
+	state->foreign_count = without_ipv6(state->foreign, state->foreign_count);
 }
 
 static void change_link(const struct plan *plan, const struct step *step)
@@ -313,9 +345,9 @@ static void change_link(const struct plan *plan, const struct step *step)
 	else if (step->kind == STEP_MTU)
 		change_mtu(state, plan->want->mtu);
 	else if (step->kind == STEP_ADDRESS_ADD)
-		state_add_address(state, &step->cidr);
+		add_address(state, &step->cidr);
 	else if (step->kind == STEP_ADDRESS_REMOVE)
-		take_out(state->addresses, &state->addresses_count, &step->cidr);
+		remove_address(state, &step->cidr);
 	else if (step->kind == STEP_ROUTE_REMOVE)
 		take_out(state->routes, &state->routes_count, &step->cidr);
 	else if (step->kind == STEP_ROUTE_ADD) {

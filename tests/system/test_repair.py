@@ -246,6 +246,20 @@ def test_what_others_put_beside_the_link_is_left_alone(lab, daemon, tenants):
     ip(["link del theirs", "route flush table 7", "rule del from 10.202.0.0/16 table 7"], INSIDE)
 
 
+def test_a_range_that_is_an_addresss_prefix_gets_its_route_back(daemon):
+    """As long as nobody takes it away it is the kernel's own."""
+    key = Key()
+    document = {str(PORT): {
+        "private_key": key.private, "address": ["10.0.0.1/16", "fd00:1::1/64"],
+        "peers": {Key().public: {"allowed_ips": ["10.0.0.0/16", "fd00:1::/64", "10.7.0.0/16"]}}}}
+    daemon.start()
+    daemon.api.applied(document)
+    kernel.assert_obeys(document)
+    ip([f"route del 10.0.0.0/16 dev {DEVICE}", f"route del fd00:1::/64 dev {DEVICE}"], INSIDE)
+    until(lambda: kernel.assert_obeys(document) or True, "the routes are back", seconds=LIMIT)
+    until(lambda: "differed=route" in daemon.log(), "it is logged")
+
+
 def test_a_link_that_is_deleted_is_made_again(lab, daemon, tenants):
     first, other = tenants
     inside(f"link del {DEVICE}")(first)
