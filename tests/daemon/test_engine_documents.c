@@ -267,7 +267,7 @@ END_TEST
 #define REKEYED "{'51820':" NETWORK(PRIVATE_3, PEER("")) "}"
 
 /* However long the apply takes of which that is a part. */
-START_TEST(what_is_to_be_shown_is_read_while_a_key_changes_and_what_is_to_be_booked_behind_it)
+START_TEST(what_is_shown_is_read_while_a_key_changes_and_what_is_booked_behind_it)
 {
 	struct tg_key before, after, key;
 
@@ -302,5 +302,5 @@ void test_engine_documents(TCase *tc)
 	tcase_add_test(tc, an_endpoint_that_a_failed_document_did_not_set_is_set_later);
 	tcase_add_test(tc, a_peer_that_is_new_to_the_document_gets_its_endpoint);
 	tcase_add_test(tc, what_is_counted_stays_when_control_cannot_be_told);
-	tcase_add_test(tc, what_is_to_be_shown_is_read_while_a_key_changes_and_what_is_to_be_booked_behind_it);
+	tcase_add_test(tc, what_is_shown_is_read_while_a_key_changes_and_what_is_booked_behind_it);
 }
