@@ -18,8 +18,8 @@ static enum reading_what what_of(const struct engine *e, const struct engine_net
 		return READING_DEVICE;
 	if (who == ENGINE_READER_LAST)
 		return READING_LAST;
-	/* The rest is looked at behind the answer, as all is that the document did not change; and as that, not
-	 * for ever later. */
+	/* The rest is looked at behind the answer, as all is that the document did not change; and like that,
+	 * not put off for ever. */
 	if (e->hasty && n->up && tg_clock_ms() - n->looked_at_ms < ENGINE_OVERDUE_MS)
 		return READING_WANTED;
 	return READING_ALL;
