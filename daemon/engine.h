@@ -57,6 +57,8 @@ struct engine_network {
 	struct event        *exited;	/* of wireguard-go */
 	int                  watched;	/* a pidfd of its own for `exited`, -1 */
 	int32_t              watched_pid;
+	struct event        *answers;	/* wireguard-go, after it had failed to */
+	int                  answer;	/* a descriptor of its own for `answers`, -1 */
 	uint64_t             watched_cookie;	/* the namespace whose events are told apart */
 	uint64_t             broker_cookie;	/* what the broker has been given, 0: nothing */
 	struct tg_key        public_key;	/* that its counters are booked under */
@@ -252,6 +254,9 @@ void engine_watch_start(struct engine *e);
 void engine_watch_stop(struct engine *e);
 /* The network is settled: its process and its namespace are watched from here on. */
 void engine_watch_network(struct engine *e, struct engine_network *n);
+/* It has failed: when that is since its wireguard-go does not answer, it is tried again once that does. */
+void engine_watch_answer(struct engine *e, struct engine_network *n);
+void engine_watch_answer_end(struct engine_network *n);
 /* Takes in what has been told until now. */
 void engine_watch_drain(struct engine *e);
 void engine_watch_drain_names(struct engine *e);

@@ -31,7 +31,7 @@ static struct engine_network *network_new(struct engine *e, uint16_t port)
 		tg_die("out of memory for a network");
 	tenant_init(&n->tenant, port);
 	n->engine = e;
-	n->watched = -1;
+	n->watched = n->answer = -1;
 	return n;
 }
 
@@ -60,6 +60,7 @@ void engine_network_free(struct engine *e, uint16_t port)
 	if (n->exited != NULL)
 		event_free(n->exited);
 	tg_close_at(&n->watched);
+	engine_watch_answer_end(n);
 	engine_model_drop(&n->desired);
 	engine_model_drop(&n->settled);
 	engine_model_drop(&n->endpoints);

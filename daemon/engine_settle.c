@@ -40,6 +40,7 @@ void engine_failed(struct engine *e, struct engine_network *n, const struct tg_e
 	n->up = false;
 	n->failed = true;
 	ports_add(&e->unsettled, n->tenant.port);
+	engine_watch_answer(e, n);
 	if (known)
 		return;
 	e->announce = e->news = true;
@@ -90,6 +91,7 @@ void engine_settled(struct engine *e, struct engine_network *n, const struct mod
 	if (n->mtu != have->mtu || !n->keyed || !tg_key_equal(&n->public_key, &want->public_key))
 		e->news = true;
 	engine_in_line(n);
+	engine_watch_answer_end(n);
 	n->up = true;
 	n->failed = n->changed = n->dirty = n->fresh = n->rekeying = false;
 	n->rounds = 0;

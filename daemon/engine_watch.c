@@ -99,6 +99,43 @@ static void watch_process(struct engine *e, struct engine_network *n)
 		tg_close_at(&n->watched);
 }
 
+void engine_watch_answer_end(struct engine_network *n)
+{
+	if (n->answers == NULL)
+		return;
+	event_free(n->answers);
+	n->answers = NULL;
+	tg_close_at(&n->answer);
+}
+
+static void on_answer(evutil_socket_t fd, short what, void *arg)
+{
+	struct engine_network *n = arg;
+
+	(void)fd;
+	(void)what;
+	engine_watch_answer_end(n);
+	n->retry_at_ms = 0;
+	ports_add(&n->engine->suspect, n->tenant.port);
+	engine_schedule(n->engine, 0);
+}
+
+void engine_watch_answer(struct engine *e, struct engine_network *n)
+{
+	int open = n->tenant.changing != -1 ? n->tenant.changing : n->tenant.asked;
+
+	engine_watch_answer_end(n);
+	if (open == -1)
+		return;
+	n->answer = fcntl(open, F_DUPFD_CLOEXEC, 0);
+	if (n->answer != -1)
+		n->answers = event_new(e->base, n->answer, EV_READ, on_answer, n);
+	if (n->answers != NULL)
+		event_add(n->answers, NULL);
+	else
+		tg_close_at(&n->answer);	/* it is tried again later */
+}
+
 /* Which network an event came from, by the number that its namespace has for the host's. */
 static void watch_links(struct engine *e, struct engine_network *n)
 {

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <check.h>
+#include <event2/event.h>
 
 #include "base/channel.h"
 #include "base/clock.h"
@@ -211,6 +213,29 @@ START_TEST(those_that_do_not_answer_are_waited_for_together_and_hold_up_nobody)
 }
 END_TEST
 
+/* Not only when it is due, which is a minute later for one that has been deaf for long. */
+START_TEST(one_that_answers_again_is_tried_at_once)
+{
+	struct engine_network *n = e.networks[7];
+	int                    ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	n->tenant.asked = ends[0];
+	while (e.phase != ENGINE_IDLE)
+		turn();
+	ck_assert(n->failed && n->retry_at_ms > now_ms);
+	event_base_loop(e.base, EVLOOP_NONBLOCK);
+	ck_assert_uint_gt(n->retry_at_ms, now_ms);
+	answers_at_ms = now_ms;
+	ck_assert_int_eq(send(ends[1], "!", 1, 0), 1);
+	event_base_loop(e.base, EVLOOP_NONBLOCK);
+	turn();
+	ck_assert_str_eq(n->reason, "told not to be made");
+	ck_assert_str_eq(e.networks[8]->reason, "told to be deaf");
+	close(ends[1]);
+}
+END_TEST
+
 START_TEST(those_that_answer_late_are_worked_on_then)
 {
 	answers_at_ms = NOW_MS + DEAF_MS - 1000;
@@ -326,6 +351,7 @@ void test_engine_late(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, those_that_do_not_answer_are_waited_for_together_and_hold_up_nobody);
+	tcase_add_test(tc, one_that_answers_again_is_tried_at_once);
 	tcase_add_test(tc, those_that_answer_late_are_worked_on_then);
 	tcase_add_test(tc, one_whose_key_another_is_to_have_is_read_before_anything_is_changed);
 	tcase_add_test(tc, one_whose_key_is_not_known_is_read_before_anything_is_changed);
