@@ -309,8 +309,10 @@ static void remove_address(struct state *state, const struct tg_cidr *address)
 		if (cidr_compare(&prefix, &gone) == 0)
 			return;
 	}
-	if (address->family == AF_INET6 || address->prefix < 32)
-		take_out(state->foreign, &state->foreign_count, &gone);
+	/* Somebody may have taken it away before. */
+	for (size_t i = 0; i < state->foreign_count; i++)
+		if (cidr_compare(&state->foreign[i], &gone) == 0)
+			state->foreign[i] = state->foreign[--state->foreign_count];
 }
 
 static size_t without_ipv6(struct tg_cidr *list, size_t count)
