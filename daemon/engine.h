@@ -176,6 +176,8 @@ struct engine_network *engine_next_of(const struct engine *e, const struct ports
 struct engine_network *engine_network_get(struct engine *e, uint16_t port);
 void engine_network_free(struct engine *e, uint16_t port);
 void engine_suspect_all(struct engine *e);
+/* The same when it is time for it.  Returns when it is again. */
+uint64_t engine_suspect_at_times(struct engine *e, uint64_t now);
 /* Takes over a new document, or (`whole` false) what is new in it, and drops the caller's hold of it.  What
  * the document has, what this process knows and what has a name of ours: all in one table, suspect.  Whether
  * any differs from what was settled before. */

@@ -74,6 +74,15 @@ void engine_suspect_all(struct engine *e)
 	e->all_suspect_at_ms = tg_clock_ms();
 }
 
+uint64_t engine_suspect_at_times(struct engine *e, uint64_t now)
+{
+	if (now >= e->check_at_ms) {
+		engine_suspect_all(e);
+		e->check_at_ms = now + ENGINE_CHECK_MS;
+	}
+	return e->check_at_ms;
+}
+
 static void on_listed(uint16_t port, void *arg)
 {
 	engine_network_get(arg, port);

@@ -426,15 +426,11 @@ static void walk(struct engine *e, bool (*next)(struct engine *e, uint64_t until
 static void idle(struct engine *e)
 {
 	uint64_t now = tg_clock_ms();
-	uint64_t next = e->check_at_ms;
+	uint64_t next = engine_suspect_at_times(e, now);
 	uint32_t port = 1;
 
 	if (e->generation == 0 || e->control == NULL)
 		return;
-	if (now >= e->check_at_ms) {
-		engine_suspect_all(e);
-		next = e->check_at_ms = now + ENGINE_CHECK_MS;
-	}
 	for (; (port = ports_next(&e->suspect, &e->unsettled, port)) < PORTS_END; port++) {
 		struct engine_network *n = e->networks[port];
 
@@ -476,6 +472,8 @@ static void step(struct engine *e, uint64_t until_ms)
 		return;
 	case ENGINE_LATE:
 		e->late = false;
+		e->began_at_ms = tg_clock_ms();
+		engine_suspect_at_times(e, e->began_at_ms);
 		enter(e, ENGINE_LOOK);
 		return;
 	case ENGINE_LEDGER:

@@ -126,6 +126,19 @@ START_TEST(a_look_at_one_network_is_none_at_all_of_them)
 }
 END_TEST
 
+/* It may take 30 s to start. */
+START_TEST(what_is_not_as_it_should_be_is_found_while_a_wireguard_go_is_waited_for)
+{
+	desire(DOCUMENT(PEER("")));
+	run();
+	fake.state.peers[0].keepalive_s = 7;
+	e.phase = ENGINE_LATE;
+	tg_clock_fake(now_ms = e.check_at_ms, 0);
+	run();
+	ck_assert(as_it_should_be());
+}
+END_TEST
+
 /* In haste only what a document can change is read of it. */
 START_TEST(what_no_document_changes_is_found_in_a_network_that_each_of_them_changes)
 {
@@ -296,6 +309,7 @@ void test_engine_documents(TCase *tc)
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, what_is_not_as_it_should_be_is_found_though_documents_come_without_end);
 	tcase_add_test(tc, what_no_document_changes_is_found_in_a_network_that_each_of_them_changes);
+	tcase_add_test(tc, what_is_not_as_it_should_be_is_found_while_a_wireguard_go_is_waited_for);
 	tcase_add_test(tc, a_look_at_one_network_is_none_at_all_of_them);
 	tcase_add_test(tc, an_endpoint_is_set_back_when_the_document_that_changed_it_failed);
 	tcase_add_test(tc, a_peer_that_roamed_since_its_endpoint_was_set_stays_where_it_is);
