@@ -49,6 +49,7 @@ struct tenant {
 	uint64_t deaf_since_ms;	/* wireguard-go, while it does not answer; else 0 */
 	int      asked;		/* where wireguard-go's answer is to come that has not yet, or -1 */
 	uint64_t asked_at_ms;
+	uint64_t awaited_at_ms;	/* when it was last looked for */
 	bool     asked_last;	/* since its link is down for good */
 	int      changing;	/* the same of a change */
 	uint64_t changed_at_ms;

@@ -26,6 +26,7 @@
 #define ANSWER_MS     5		/* it answers within one: whoever does not is asked again later */
 #define CHANGE_MS     10	/* for each new peer it computes X25519, too: then the loop has its turn */
 #define CHANGES_MS    250	/* so long others wait, rather than that the plan is made anew */
+#define FRESH_MS      1000	/* from one look for an answer to the next: it tells of a time between them */
 #define DEAF_MS	      5000	/* on a busy machine it is a little late */
 #define REFUSED_MS    2000	/* until who had the port is gone: it may just have been told to end */
 #define REQUEST_BYTES 65536
@@ -60,12 +61,22 @@ static int fill_public_key(struct tenant *tenant, struct state *to, struct tg_er
 	return 0;
 }
 
-/* Whether the answer to the question that is open is to be waited for.  One that has come late says how it
- * was then, one that was asked for before the link went down is not the last; and who is gone gives none. */
+/* One that nobody was waiting for any more says how it was then.  To counters, which only grow, that is no
+ * harm for a while. */
+static bool is_late(const struct reading *reading)
+{
+	const struct tenant *tenant = reading->tenant;
+	uint64_t             now = tg_clock_ms();
+
+	return now - tenant->asked_at_ms >= DEAF_MS ||
+	       (reading->what != READING_DEVICE && now >= tenant->awaited_at_ms + FRESH_MS);
+}
+
+/* Whether the answer to the question that is open is to be waited for.  Not one that has come late, or that
+ * was asked for before the link went down: it is not the last; and who is gone gives none. */
 static bool is_open(const struct reading *reading)
 {
 	struct tenant *tenant = reading->tenant;
-	bool           late = tg_clock_ms() - tenant->asked_at_ms >= DEAF_MS;
 	char           byte;
 
 	if (tenant->asked == -1 || (reading->what == READING_LAST && !tenant->asked_last))
@@ -76,7 +87,7 @@ static bool is_open(const struct reading *reading)
 	if (n == -1 && errno == EAGAIN)
 		return true;
 	tenant->deaf_since_ms = 0;
-	return n == 1 && !late;
+	return n == 1 && !is_late(reading);
 }
 
 /* The state of the link before its device is asked for: MORE, it is to be. */
@@ -147,6 +158,7 @@ static int hear(struct reading *reading, uint64_t until_ms, struct tg_error *err
 	if (answer->bytes > 0 || tg_clock_ms() < patient_until_ms)
 		return 0;
 	/* The question stays open, for the next reading. */
+	tenant->awaited_at_ms = tg_clock_ms();
 	tenant->asked = tg_take_fd(&answer->fd);
 	return tg_fail_errno(err, EAGAIN, "wireguard-go does not answer");
 }

@@ -155,6 +155,24 @@ START_TEST(an_answer_that_comes_late_is_a_sign_of_life_only)
 }
 END_TEST
 
+/* A snapshot waited for it in vain.  Counters only grow, but what is to be done is not told by how it was. */
+START_TEST(an_answer_that_nobody_waited_for_is_enough_for_counters_only)
+{
+	ck_assert_int_eq(read_at(NOW_MS, READING_DEVICE), READING_WAIT);
+	say(0, DEVICE);
+	ck_assert_int_eq(read_at(NOW_MS + 2000, READING_DEVICE), READING_DONE);
+	ck_assert_uint_eq(go.count, 1);
+	ck_assert_int_eq(read_at(NOW_MS + 3000, READING_DEVICE), READING_WAIT);
+	say(1, DEVICE);
+	ck_assert_int_eq(read_at(NOW_MS + 5000, READING_ALL), READING_WAIT);
+	ck_assert_uint_eq(go.count, 3);
+	ck_assert_str_eq(heard(2), QUESTION);
+	say(2, DEVICE);
+	ck_assert_int_eq(read_at(NOW_MS + 5100, READING_ALL), READING_DONE);
+	ck_assert_uint_eq(go.count, 3);
+}
+END_TEST
+
 START_TEST(who_hangs_up_is_asked_again)
 {
 	ck_assert_int_eq(read_at(NOW_MS, READING_ALL), READING_WAIT);
@@ -383,6 +401,7 @@ void test_userspace_talk(TCase *tc)
 	tcase_add_test(tc, a_question_stays_open_until_it_is_answered);
 	tcase_add_test(tc, who_is_deaf_fails_after_a_while_and_at_once_from_then_on);
 	tcase_add_test(tc, an_answer_that_comes_late_is_a_sign_of_life_only);
+	tcase_add_test(tc, an_answer_that_nobody_waited_for_is_enough_for_counters_only);
 	tcase_add_test(tc, who_hangs_up_is_asked_again);
 	tcase_add_test(tc, the_last_reading_is_asked_for_anew);
 	tcase_add_test(tc, an_answer_that_stops_is_given_up);
