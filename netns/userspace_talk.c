@@ -238,7 +238,11 @@ static int await_change(struct reading *reading, struct tg_error *err)
 	if (reading->what == READING_DEVICE)
 		return tg_fail_errno(err, WIREGUARD_SLOW, "wireguard-go is being changed");
 	answer = (struct uapi_answer){ .fd = tg_take_fd(&tenant->changing), .heard_at_ms = tg_clock_ms() };
-	return take_change(tenant, &answer, 0, err);
+
+	int failed = take_change(tenant, &answer, 0, err);
+
+	/* It may have come to nothing, but what was counted meanwhile is to be read all the same. */
+	return reading->what == READING_LAST && tenant->changing == -1 ? 0 : failed;
 }
 
 enum reading_result userspace_read(struct reading *reading, uint64_t until_ms, struct tg_error *err)

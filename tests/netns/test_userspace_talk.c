@@ -330,6 +330,20 @@ START_TEST(a_change_that_is_hung_up_on_fails)
 }
 END_TEST
 
+/* What has been counted until then would be lost. */
+START_TEST(the_last_reading_is_taken_whatever_came_of_a_change)
+{
+	tenant.refused_since_ms = NOW_MS - REFUSED_MS;
+	ck_assert_int_eq(change(), -1);
+	ck_assert_int_eq(read_at(NOW_MS + 100, READING_LAST), READING_WAIT);
+	ck_assert_uint_eq(go.count, 1);
+	say(0, "errno=-98\n\n");
+	go.says = DEVICE;
+	ck_assert_int_eq(read_at(NOW_MS + 200, READING_LAST), READING_DONE);
+	ck_assert_uint_eq(go.count, 2);
+}
+END_TEST
+
 START_TEST(a_change_whose_answer_stops_fails)
 {
 	go.says = "errno";
@@ -411,6 +425,7 @@ void test_userspace_talk(TCase *tc)
 	tcase_add_test(tc, a_change_that_nobody_answers_fails_after_a_while);
 	tcase_add_test(tc, a_port_that_is_refused_late_is_refused_all_the_same);
 	tcase_add_test(tc, a_change_that_is_hung_up_on_fails);
+	tcase_add_test(tc, the_last_reading_is_taken_whatever_came_of_a_change);
 	tcase_add_test(tc, a_change_whose_answer_stops_fails);
 	tcase_add_test(tc, a_change_takes_back_the_question_that_is_open);
 	tcase_add_test(tc, one_that_cannot_be_reached_is_not_read);
