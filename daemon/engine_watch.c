@@ -115,6 +115,7 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	engine_watch_answer_end(n);
+	n->tenant.deaf_since_ms = 0;
 	n->retry_at_ms = 0;
 	ports_add(&n->engine->suspect, n->tenant.port);
 	engine_schedule(n->engine, 0);
@@ -125,7 +126,8 @@ void engine_watch_answer(struct engine *e, struct engine_network *n)
 	int open = n->tenant.changing != -1 ? n->tenant.changing : n->tenant.asked;
 
 	engine_watch_answer_end(n);
-	if (open == -1)
+	/* An answer that has come mends nothing else: that is tried again later. */
+	if (open == -1 || n->tenant.deaf_since_ms == 0)
 		return;
 	n->answer = fcntl(open, F_DUPFD_CLOEXEC, 0);
 	if (n->answer != -1)

@@ -236,6 +236,28 @@ START_TEST(one_that_answers_again_is_tried_at_once)
 }
 END_TEST
 
+/* What is wrong with it now no answer mends, and as long as nobody takes that it would be tried without end. */
+START_TEST(one_that_fails_for_another_reason_is_not_tried_at_each_answer)
+{
+	struct engine_network *n = e.networks[1];
+	struct tg_error        err = { .text = "something else" };
+	int                    ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	n->tenant.asked = ends[0];
+	n->tenant.deaf_since_ms = now_ms;
+	ck_assert_int_eq(send(ends[1], "e", 1, 0), 1);
+	engine_failed(&e, n, &err);
+	ck_assert_ptr_nonnull(n->answers);
+	event_base_loop(e.base, EVLOOP_NONBLOCK);
+	ck_assert_uint_eq(n->retry_at_ms, 0);
+	engine_failed(&e, n, &err);
+	event_base_loop(e.base, EVLOOP_NONBLOCK);
+	ck_assert_uint_gt(n->retry_at_ms, now_ms);
+	close(ends[1]);
+}
+END_TEST
+
 START_TEST(those_that_answer_late_are_worked_on_then)
 {
 	answers_at_ms = NOW_MS + DEAF_MS - 1000;
@@ -355,6 +377,7 @@ void test_engine_late(TCase *tc)
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, those_that_do_not_answer_are_waited_for_together_and_hold_up_nobody);
 	tcase_add_test(tc, one_that_answers_again_is_tried_at_once);
+	tcase_add_test(tc, one_that_fails_for_another_reason_is_not_tried_at_each_answer);
 	tcase_add_test(tc, those_that_answer_late_are_worked_on_then);
 	tcase_add_test(tc, one_whose_key_another_is_to_have_is_read_before_anything_is_changed);
 	tcase_add_test(tc, one_whose_key_is_not_known_is_read_before_anything_is_changed);
