@@ -236,7 +236,7 @@ START_TEST(one_that_answers_again_is_tried_at_once)
 }
 END_TEST
 
-/* What is wrong with it now no answer mends, and as long as nobody takes that it would be tried without end. */
+/* What is wrong with it no answer mends, and one that nobody takes would have it tried without end. */
 START_TEST(one_that_fails_for_another_reason_is_not_tried_at_each_answer)
 {
 	struct engine_network *n = e.networks[1];
