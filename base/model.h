@@ -168,6 +168,9 @@ void model_diff_clear(struct model_diff *diff);
 /* Whether `x` of `a` and `y` of `b` are the same for the kernel: names and hosts do not count. */
 bool model_same_network(const struct model *a, const struct model_network *x, const struct model *b,
                         const struct model_network *y);
+/* Whether their links are: MTU and addresses. */
+bool model_same_link(const struct model *a, const struct model_network *x, const struct model *b,
+                     const struct model_network *y);
 /* Whether they are the same altogether. */
 bool model_equal_network(const struct model *a, const struct model_network *x, const struct model *b,
                          const struct model_network *y);

@@ -36,12 +36,19 @@ static bool same_host(const struct model *a, const struct model_host *x, const s
 	       same_text(a, x->host_header_at, b, y->host_header_at);
 }
 
+bool model_same_link(const struct model *a, const struct model_network *x, const struct model *b,
+                     const struct model_network *y)
+{
+	return x->port == y->port && x->mtu == y->mtu &&
+	       same_cidrs(a, x->addresses_first, x->addresses_count, b, y->addresses_first,
+	                  y->addresses_count);
+}
+
 bool model_same_network(const struct model *a, const struct model_network *x, const struct model *b,
                         const struct model_network *y)
 {
-	if (x->port != y->port || x->mtu != y->mtu || x->peers_count != y->peers_count ||
-	    !tg_key_equal(&x->private_key, &y->private_key) ||
-	    !same_cidrs(a, x->addresses_first, x->addresses_count, b, y->addresses_first, y->addresses_count))
+	if (!model_same_link(a, x, b, y) || x->peers_count != y->peers_count ||
+	    !tg_key_equal(&x->private_key, &y->private_key))
 		return false;
 	for (uint32_t i = 0; i < x->peers_count; i++)
 		if (!same_peer(a, &a->peers[x->peers_first + i], b, &b->peers[y->peers_first + i]))

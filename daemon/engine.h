@@ -71,6 +71,7 @@ struct engine_network {
 	bool                 failed;
 	bool                 counted;	/* it is to be removed, and its last reading was taken */
 	bool                 rekeying;	/* until it has its new key, its readings would be booked twice */
+	bool                 trusted;	/* was settled when a document came that leaves its link as it is */
 	bool                 fresh;	/* its link was not there when the work began */
 	uint8_t              rounds;
 	uint64_t             wait_until_ms;

@@ -119,8 +119,24 @@ void engine_in_line(struct engine_network *n)
 	engine_model_turn(&n->endpoints, n->desired);
 }
 
+/* Whether its link is as it was, as far as anybody told, and is to stay so. */
+static bool is_trusted(const struct engine_network *n)
+{
+	const struct engine *e = n->engine;
+	const struct model  *before = n->settled != NULL ? n->settled->model : NULL;
+	uint16_t             port = n->tenant.port;
+
+	if (e->host.wireguard != MSG_WIREGUARD_KERNEL || ports_has(&e->suspect, port) || n->changed)
+		return false;
+	if (n->want == NULL || !n->up || n->dirty || before == NULL || n->tenant.ns == -1 ||
+	    n->tenant.ifindex == 0)
+		return false;
+	return model_same_link(before, model_find(before, port), n->desired->model, n->want);
+}
+
 static void enlist_one(struct engine_network *n)
 {
+	n->trusted = is_trusted(n);
 	n->changed = n->changed || n->want == NULL || !is_settled(n);
 	if (!n->changed) {
 		engine_in_line(n);

@@ -1,7 +1,10 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "base/error.h"
+#include "base/model.h"
 #include "daemon/engine.h"
+#include "netns/state.h"
 
 /* The reading that is under way.  It is one at a time, and it keeps whoever else would use the network's
  * sockets off them: steps wait while a snapshot's network is read, snapshots while one is read for steps. */
@@ -18,11 +21,22 @@ static enum reading_what what_of(const struct engine *e, const struct engine_net
 		return READING_DEVICE;
 	if (who == ENGINE_READER_LAST)
 		return READING_LAST;
-	/* The rest is looked at behind the answer, as all is that the document did not change; and like that,
-	 * not put off for ever. */
-	if (e->hasty && n->up && tg_clock_ms() - n->looked_at_ms < ENGINE_OVERDUE_MS)
-		return READING_WANTED;
+	if (e->hasty && n->trusted)
+		return READING_PEERS;
 	return READING_ALL;
+}
+
+/* What the kernel was last equal to, and the document leaves as it is: it is looked at behind the answer, as
+ * all is of the networks that the document did not change. */
+static int believe(const struct engine_network *n, struct state *to)
+{
+	const struct tg_cidr *addresses = n->desired->model->cidrs + n->want->addresses_first;
+
+	to->mtu = n->want->mtu;
+	for (uint32_t i = 0; i < n->want->addresses_count; i++)
+		if (state_add_address(to, &addresses[i]) != 0)
+			return -1;
+	return 0;
 }
 
 enum reading_result engine_read(struct engine *e, struct engine_network *n, enum engine_reader who,
@@ -37,6 +51,10 @@ enum reading_result engine_read(struct engine *e, struct engine_network *n, enum
 		e->reader = who;
 		if (who == ENGINE_READER_STEPS && what == READING_ALL)
 			n->looked_at_ms = tg_clock_ms();
+		if (what == READING_PEERS && believe(n, &e->reading.state) != 0) {
+			tg_fail_memory(err);
+			return READING_FAILED;
+		}
 	}
 	assert(engine_reads(e, n, who));
 	return e->kernel.read(e->kernel.wireguard, &e->reading, until_ms, err);

@@ -266,7 +266,10 @@ static void work_on(struct engine *e, struct engine_network *n, uint64_t until_m
 		n->rounds--;	/* waiting has a limit of its own */
 		break;
 	case APPLY_FAILED:
-		engine_failed(e, n, &err);
+		/* Its link may not be as it was: all of it is read before the next try. */
+		if (!n->trusted)
+			engine_failed(e, n, &err);
+		n->trusted = false;
 		break;
 	}
 	drop_plan(e);

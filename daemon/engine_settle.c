@@ -93,7 +93,7 @@ void engine_settled(struct engine *e, struct engine_network *n, const struct mod
 	engine_in_line(n);
 	engine_watch_answer_end(n);
 	n->up = true;
-	n->failed = n->changed = n->dirty = n->fresh = n->rekeying = false;
+	n->failed = n->changed = n->dirty = n->fresh = n->rekeying = n->trusted = false;
 	n->rounds = 0;
 	n->backoff_ms = 0;
 	n->retry_at_ms = 0;

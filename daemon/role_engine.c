@@ -94,6 +94,7 @@ static void on_desired(struct engine *e, const struct msg *msg, const int *fds)
 		tg_log(TG_LOG_ERROR, err.text, NULL);
 	engine_watch_start(e);
 	engine_watch_drain_names(e);
+	engine_watch_drain(e);
 
 	bool changed = engine_enlist(e, held, whole);
 

@@ -37,7 +37,10 @@ int link_in_host(const struct netns_host *host, const struct tenant *tenant, str
 /* Whether a link of this kind can be made in the namespace that this thread is in: 0, or why not. */
 int link_probe(const char *kind, struct tg_error *err);
 
-/* Fills in link, loopback, addresses and routes.  EINTR in err->sys: they changed meanwhile, begin anew. */
+/* In the order in which they come: each needs the index of the link that the first finds. */
+enum link_dump { LINK_DUMP_LINKS, LINK_DUMP_ADDRESSES, LINK_DUMP_ROUTES, LINK_DUMPS };
+/* Fills in link, loopback, addresses and routes, from reading->dump on.  EINTR in err->sys: they changed
+ * meanwhile, begin anew. */
 enum reading_result link_read(struct reading *reading, uint64_t until_ms, struct tg_error *err);
 /* Carries out steps from STEP_LO_UP on, noting the link's number, up to NETLINK_BATCH_MOST in one write. */
 int link_change(struct tenant *tenant, const struct plan *plan, const struct step *steps, size_t count,

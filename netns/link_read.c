@@ -145,15 +145,15 @@ static struct nl_msg *ask_routes(const struct reading *reading)
 static const struct {
 	struct nl_msg *(*ask)(const struct reading *reading);
 	netlink_each_fn *each;
-} dumps[] = {
-	{ ask_links, on_link },
-	{ ask_addresses, on_address },
-	{ ask_routes, on_route },
+} dumps[LINK_DUMPS] = {
+	[LINK_DUMP_LINKS] = { ask_links, on_link },
+	[LINK_DUMP_ADDRESSES] = { ask_addresses, on_address },
+	[LINK_DUMP_ROUTES] = { ask_routes, on_route },
 };
 
 enum reading_result link_read(struct reading *reading, uint64_t until_ms, struct tg_error *err)
 {
-	while (reading->dump < sizeof dumps / sizeof dumps[0]) {
+	while (reading->dump < LINK_DUMPS) {
 		enum reading_result result = reading_dump(reading, reading->tenant->route,
 		                                          dumps[reading->dump].ask,
 		                                          dumps[reading->dump].each, until_ms, err);

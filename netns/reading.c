@@ -70,7 +70,14 @@ static enum reading_result find_namespace(struct reading *reading, struct tg_err
 		reading->stage = READING_AT_DEVICE;
 		return READING_DONE;
 	}
-	to->pinned = reading->what == READING_WANTED || netns_pinned(reading->host, tenant);
+	if (reading->what == READING_PEERS) {
+		to->pinned = to->sysctls = to->lo_up = to->up = true;
+		to->link = STATE_LINK_OURS;
+		to->ifindex = tenant->ifindex;
+		reading->dump = LINK_DUMP_ROUTES;
+	} else {
+		to->pinned = netns_pinned(reading->host, tenant);
+	}
 	reading->stage = READING_AT_LINKS;
 	return READING_DONE;
 }
@@ -92,7 +99,6 @@ static enum reading_result read_stage(const struct wireguard *wireguard, struct 
 			tenant->ifindex = to->ifindex;
 		break;
 	case READING_AT_SYSCTLS:
-		to->sysctls = reading->what == READING_WANTED && to->link == STATE_LINK_OURS;
 		if (!to->sysctls)
 			result = result_of(sysctl_read(reading->host, tenant, to->link == STATE_LINK_OURS,
 			                               &to->sysctls, err));
@@ -100,6 +106,8 @@ static enum reading_result read_stage(const struct wireguard *wireguard, struct 
 	case READING_AT_DEVICE:
 		if (wireguard != NULL)
 			result = wireguard->read(reading, until_ms, err);
+		if (result == READING_DONE && reading->what == READING_PEERS && !to->device)
+			result = result_of(tg_fail_errno(err, EINTR, "it has another link"));
 		break;
 	case READING_AT_ORDER:
 		state_sort(to);
@@ -118,7 +126,8 @@ static void begin_anew(struct reading *reading)
 
 	uapi_end(&reading->answer);
 	state_clear(&reading->state);
-	reading_begin(reading, reading->host, reading->tenant, reading->what);
+	reading_begin(reading, reading->host, reading->tenant,
+	              reading->what == READING_PEERS ? READING_ALL : reading->what);
 	reading->tries = tries;
 }
 
@@ -135,8 +144,9 @@ enum reading_result reading_go_on(const struct wireguard *wireguard, struct read
 		struct tg_error     why = { .code = TG_CODE_NONE };
 		enum reading_result result = read_stage(wireguard, reading, until_ms, &why);
 
-		if (result == READING_FAILED && why.sys == EINTR && !reading->asked &&
-		    reading->tries + 1 < TRIES_MOST)
+		if (result == READING_FAILED && !reading->asked &&
+		    (reading->what == READING_PEERS ||
+		     (why.sys == EINTR && reading->tries + 1 < TRIES_MOST)))
 			begin_anew(reading);
 		else if (result != READING_DONE) {
 			if (result == READING_FAILED && err != NULL)

@@ -25,8 +25,8 @@ enum reading_result {
 
 enum reading_what {
 	READING_ALL,
-	READING_WANTED,	/* of a network that was as it should be: what a document can change about it, and so
-			 * neither the name of its namespace nor its sysctls */
+	READING_PEERS,	/* keys, port, peers and routes of a link that was as it should be: whoever begins it
+			 * puts MTU and addresses into its state.  Is it another link, all is read */
 	READING_DEVICE,	/* keys, port and peers of a link that is there: what counters need */
 	READING_LAST,	/* all, of a link that is down for good */
 };

@@ -120,6 +120,10 @@ static int on_device(struct nlmsghdr *head, void *arg)
 
 	if (nlmsg_parse(head, GENL_HDRLEN, attrs, WGDEVICE_A_MAX, NULL) < 0)
 		return 0;
+	/* Asked for by name: another link may have it by now. */
+	if (reading->what == READING_PEERS && attrs[WGDEVICE_A_IFINDEX] != NULL &&
+	    nla_get_u32(attrs[WGDEVICE_A_IFINDEX]) != to->ifindex)
+		return 0;
 	to->device = true;
 	take_key(attrs[WGDEVICE_A_PRIVATE_KEY], &to->private_key);
 	take_key(attrs[WGDEVICE_A_PUBLIC_KEY], &to->public_key);

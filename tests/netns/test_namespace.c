@@ -16,6 +16,7 @@
 #include "base/msg.h"
 #include "netns/netlink.h"
 #include "netns/reading.h"
+#include "netns/wireguard.h"
 
 void test_namespace(TCase *tc);
 
@@ -153,6 +154,58 @@ START_TEST(a_dump_that_is_given_up_does_not_stand_in_the_way_of_the_next)
 }
 END_TEST
 
+static bool has_device;
+
+static enum reading_result read_device(struct reading *reading, uint64_t until_ms, struct tg_error *err)
+{
+	(void)until_ms;
+	(void)err;
+	reading->state.device = has_device;
+	return READING_DONE;
+}
+
+/* As of a link 7 with an address, of which there is none in truth. */
+static void read_believing(struct reading *reading)
+{
+	static const struct wireguard wireguard = { .read = read_device };
+	static const struct tg_cidr   own = { .family = AF_INET, .prefix = 24, .bytes = { 10, 0, 0, 1 } };
+	struct tg_error               err;
+
+	tenant.ifindex = 7;
+	reading_begin(reading, &host, &tenant, READING_PEERS);
+	reading->state.mtu = 1400;
+	ck_assert_int_eq(state_add_address(&reading->state, &own), 0);
+	while (reading_go_on(&wireguard, reading, UINT64_MAX, &err) != READING_DONE)
+		ck_assert_msg(reading->tries == 1, "%s", err.text);
+}
+
+START_TEST(a_link_that_is_believed_in_is_read_when_it_is_another)
+{
+	struct reading  reading;
+	struct tg_error err;
+
+	make_namespaces(MSG_WIREGUARD_USERSPACE);
+	ck_assert_int_eq(netns_reopen(&host, &tenant, &err), 0);
+	has_device = true;
+	read_believing(&reading);
+	ck_assert(reading.state.exists && reading.state.pinned && reading.state.sysctls);
+	ck_assert(reading.state.lo_up && reading.state.up && reading.state.link == STATE_LINK_OURS);
+	ck_assert_uint_eq(reading.state.ifindex, 7);
+	ck_assert_uint_eq(reading.state.mtu, 1400);
+	ck_assert_uint_eq(reading.state.addresses_count, 1);
+	reading_end(&reading);
+
+	has_device = false;
+	read_believing(&reading);
+	ck_assert_int_eq(reading.what, READING_ALL);
+	ck_assert(!reading.state.pinned && !reading.state.lo_up);
+	ck_assert_int_eq(reading.state.link, STATE_LINK_NONE);
+	ck_assert_uint_eq(reading.state.addresses_count, 0);
+	reading_end(&reading);
+	clear_namespaces();
+}
+END_TEST
+
 START_TEST(sockets_are_made_anew_in_the_namespace_of_the_tenant)
 {
 	struct tg_error err;
@@ -204,6 +257,7 @@ void test_namespace(TCase *tc)
 	tcase_add_test(tc, no_other_name_is_ours);
 	tcase_add_test(tc, the_longest_name_fits);
 	tcase_add_test(tc, a_dump_that_is_given_up_does_not_stand_in_the_way_of_the_next);
+	tcase_add_test(tc, a_link_that_is_believed_in_is_read_when_it_is_another);
 	tcase_add_loop_test(tc, sockets_are_made_anew_in_the_namespace_of_the_tenant, 0, 2);
 	tcase_add_loop_test(tc, sockets_that_cannot_be_made_anew_are_gone, 0, 3);
 }

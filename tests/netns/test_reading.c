@@ -107,20 +107,6 @@ START_TEST(a_large_one_is_put_in_order_and_given_in_turns_of_their_own)
 }
 END_TEST
 
-/* In that namespace nothing can be read of them. */
-START_TEST(sysctls_that_no_document_changes_are_taken_as_they_were_while_the_link_is_there)
-{
-	struct tg_error err = { .code = TG_CODE_NONE };
-
-	reading_begin(&reading, &host, &tenant, READING_WANTED);
-	reading.stage = READING_AT_SYSCTLS;
-	ck_assert_int_eq(reading_go_on(&wireguard, &reading, NOW_MS, &err), READING_FAILED);
-	reading.state.link = STATE_LINK_OURS;
-	ck_assert_int_eq(reading_go_on(&wireguard, &reading, NOW_MS, &err), READING_DONE);
-	ck_assert(reading.state.sysctls);
-}
-END_TEST
-
 /* Comparing it takes a turn's time, which may be almost over. */
 START_TEST(a_large_one_that_has_time_is_read_in_one_turn_and_given_in_the_next)
 {
@@ -188,7 +174,6 @@ void test_reading(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, a_small_one_is_read_and_put_in_order_at_once);
-	tcase_add_test(tc, sysctls_that_no_document_changes_are_taken_as_they_were_while_the_link_is_there);
 	tcase_add_test(tc, a_large_one_is_put_in_order_and_given_in_turns_of_their_own);
 	tcase_add_test(tc, a_large_one_that_has_time_is_read_in_one_turn_and_given_in_the_next);
 	tcase_add_test(tc, what_changed_while_it_was_read_is_read_anew);

@@ -66,8 +66,10 @@ static enum reading_result fake_read(const struct wireguard *wireguard, struct r
 	}
 	state_clear(&reading->state);
 	copy_state(&reading->state, &fake.state);
-	if (reading->what == READING_WANTED)
+	if (reading->what == READING_PEERS) {
 		reading->state.pinned = reading->state.sysctls = true;
+		reading->state.lo_up = reading->state.up = true;
+	}
 	return READING_DONE;
 }
 
