@@ -219,6 +219,8 @@ void engine_given_up(struct engine *e, struct engine_network *n, const struct pl
 /* The kernel is equal to the document. */
 void engine_settled(struct engine *e, struct engine_network *n, const struct model_network *want,
                     const struct state *have);
+/* The kernel has said so of every step of the plan. */
+void engine_carried_out(struct engine *e, struct engine_network *n, const struct plan *plan);
 /* The names of the steps, each once, for the log. */
 void engine_describe(const struct plan *plan, char *to, size_t size);
 

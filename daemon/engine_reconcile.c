@@ -221,30 +221,6 @@ static void look_some(struct engine *e, uint64_t until_ms)
 	after_look(e);
 }
 
-/* Whether the kernel's word that it carried out every step is enough for now: nothing that such a plan does
- * changes what it did not name.  wireguard-go says so of ports, too, that it did not get. */
-static bool is_plain(const struct engine *e, const struct plan *plan)
-{
-	if (e->host.wireguard != MSG_WIREGUARD_KERNEL)
-		return false;
-	for (size_t i = 0; i < plan->steps_count; i++)
-		if (plan->steps[i].kind != STEP_PEER_SET && plan->steps[i].kind != STEP_PEER_REMOVE &&
-		    plan->steps[i].kind != STEP_ROUTE_ADD)
-			return plan->steps[0].kind == STEP_NAMESPACE_MAKE;
-	return true;
-}
-
-/* It is read once more behind the answer, since it stays suspect, and watched from then on. */
-static void on_carried_out(struct engine *e, struct engine_network *n)
-{
-	const struct state have = { .ifindex = n->tenant.ifindex, .mtu = e->plan.want->mtu };
-
-	if (!is_plain(e, &e->plan) || have.ifindex == 0)
-		return;	/* the next round reads again, and finds it equal */
-	engine_settled(e, n, e->plan.want, &have);
-	ports_add(&e->suspect, n->tenant.port);
-}
-
 /* Carries out what is planned for one network, as far as the time goes. */
 static void work_on(struct engine *e, struct engine_network *n, uint64_t until_ms)
 {
@@ -259,7 +235,7 @@ static void work_on(struct engine *e, struct engine_network *n, uint64_t until_m
 	case APPLY_MORE:
 		return;
 	case APPLY_DONE:
-		on_carried_out(e, n);
+		engine_carried_out(e, n, &e->plan);
 		break;
 	case APPLY_WAIT:
 		n->wait_until_ms = tg_clock_ms() + ENGINE_POLL_MS;

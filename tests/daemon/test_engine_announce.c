@@ -1,3 +1,5 @@
+#include <event2/event.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -157,6 +159,76 @@ START_TEST(a_network_that_is_not_wanted_any_more_is_read_no_further)
 }
 END_TEST
 
+static bool comes(int end)
+{
+	struct pollfd wait = { .fd = end, .events = POLLIN };
+
+	return poll(&wait, 1, 0) == 1;
+}
+
+#define MANY (CHANNEL_QUEUE_MOST + 1000)
+
+/* Reads what is on its way to the broker, and answers it: never more than so many messages.  Returns how
+ * many they were. */
+static unsigned broker_answers(int broker)
+{
+	unsigned count = 0;
+
+	for (; comes(broker); event_base_loop(e.base, EVLOOP_NONBLOCK)) {
+		struct msg msg;
+		int        fds[MSG_FDS_MOST];
+		int        given = channel_wait(broker, MSG_ROLE_BROKER, MSG_ROLE_ENGINE, &msg, fds, NULL);
+
+		ck_assert_int_ge(given, 0);
+		for (int i = 0; i < given; i++)
+			close(fds[i]);
+		count++;
+	}
+	ck_assert_uint_le(count, ENGINE_BROKER_MOST);
+	ck_assert_uint_eq(count, e.broker_waits);
+	e.broker_waits = 0;
+	return count;
+}
+
+/* More networks than a channel has room for: one that is full is closed, and nobody would make another. */
+START_TEST(a_broker_is_told_no_more_than_it_takes)
+{
+	struct engine_network *network = e.networks[51820];
+	int                    ends[2];
+	unsigned               told = 0;
+
+	ck_assert_int_eq(channel_pair(ends, NULL), 0);
+	e.broker = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_BROKER, NULL, NULL, NULL);
+	e.greet_at = 1;
+	for (uint16_t port = 1; port <= MANY; port++) {
+		struct engine_network *n = engine_network_get(&e, port);
+
+		n->want = network->want;
+		n->broker_cookie = n->tenant.cookie = port;
+		n->tenant.ns = ends[1];	/* any will do */
+	}
+	for (engine_broker_greet(&e); e.broker_waits > 0; engine_broker_greet(&e))
+		told += broker_answers(ends[1]);
+	ck_assert_uint_eq(told, MANY);
+
+	for (uint16_t port = 1; port <= MANY; port++) {
+		e.networks[port]->want = NULL;
+		ports_add(&e.untold, port);
+	}
+	e.phase = ENGINE_BROKER;
+	e.at = 1;
+	for (engine_step(&e); e.phase == ENGINE_BROKER; engine_step(&e))
+		told += broker_answers(ends[1]);
+	ck_assert_uint_eq(told, 2 * MANY + 1);
+	for (uint16_t port = 1; port <= MANY; port++) {
+		e.networks[port]->tenant.ns = -1;
+		engine_network_free(&e, port);
+	}
+	channel_free(e.broker);
+	close(ends[1]);
+}
+END_TEST
+
 void test_engine_announce(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
@@ -165,4 +237,5 @@ void test_engine_announce(TCase *tc)
 	tcase_add_test(tc, what_could_not_be_told_stays_news);
 	tcase_add_test(tc, counters_of_a_link_that_was_made_anew_are_not_told_as_those_of_the_one_before);
 	tcase_add_test(tc, a_network_that_is_not_wanted_any_more_is_read_no_further);
+	tcase_add_test(tc, a_broker_is_told_no_more_than_it_takes);
 }

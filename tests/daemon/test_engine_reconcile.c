@@ -444,69 +444,6 @@ START_TEST(a_network_that_is_to_be_removed_is_not_told_to_a_new_broker)
 }
 END_TEST
 
-#define MANY (CHANNEL_QUEUE_MOST + 1000)
-
-/* Reads what is on its way to the broker, and answers it: never more than so many messages.  Returns how
- * many they were. */
-static unsigned broker_answers(int broker)
-{
-	unsigned count = 0;
-
-	for (; comes(broker); event_base_loop(e.base, EVLOOP_NONBLOCK)) {
-		struct msg msg;
-		int        fds[MSG_FDS_MOST];
-		int        given = channel_wait(broker, MSG_ROLE_BROKER, MSG_ROLE_ENGINE, &msg, fds, NULL);
-
-		ck_assert_int_ge(given, 0);
-		for (int i = 0; i < given; i++)
-			close(fds[i]);
-		count++;
-	}
-	ck_assert_uint_le(count, ENGINE_BROKER_MOST);
-	ck_assert_uint_eq(count, e.broker_waits);
-	e.broker_waits = 0;
-	return count;
-}
-
-/* More networks than a channel has room for: one that is full is closed, and nobody would make another. */
-START_TEST(a_broker_is_told_no_more_than_it_takes)
-{
-	int      ends[2];
-	unsigned told = 0;
-
-	desire(DOCUMENT(""));
-	ck_assert_int_eq(channel_pair(ends, NULL), 0);
-	e.broker = channel_new(e.base, ends[0], MSG_ROLE_ENGINE, MSG_ROLE_BROKER, NULL, NULL, NULL);
-	e.greet_at = 1;
-	for (uint16_t port = 1; port <= MANY; port++) {
-		struct engine_network *n = engine_network_get(&e, port);
-
-		n->want = network->want;
-		n->broker_cookie = n->tenant.cookie = port;
-		n->tenant.ns = ends[1];	/* any will do */
-	}
-	for (engine_broker_greet(&e); e.broker_waits > 0; engine_broker_greet(&e))
-		told += broker_answers(ends[1]);
-	ck_assert_uint_eq(told, MANY);
-
-	for (uint16_t port = 1; port <= MANY; port++) {
-		e.networks[port]->want = NULL;
-		ports_add(&e.untold, port);
-	}
-	e.phase = ENGINE_BROKER;
-	e.at = 1;
-	for (engine_step(&e); e.phase == ENGINE_BROKER; engine_step(&e))
-		told += broker_answers(ends[1]);
-	ck_assert_uint_eq(told, 2 * MANY + 1);
-	for (uint16_t port = 1; port <= MANY; port++) {
-		e.networks[port]->tenant.ns = -1;
-		engine_network_free(&e, port);
-	}
-	channel_free(e.broker);
-	close(ends[1]);
-}
-END_TEST
-
 void test_engine_reconcile(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, begin, end);
@@ -523,7 +460,6 @@ void test_engine_reconcile(TCase *tc)
 	tcase_add_test(tc, a_document_is_tried_at_once_whatever_failed_before);
 	tcase_add_test(tc, a_broker_forgets_what_it_was_not_told_by_this_engine);
 	tcase_add_test(tc, a_broker_that_refused_a_network_is_told_again);
-	tcase_add_test(tc, a_broker_is_told_no_more_than_it_takes);
 	tcase_add_test(tc, a_network_that_was_made_without_a_broker_is_told_to_the_next);
 	tcase_add_test(tc, a_network_that_is_to_be_removed_is_not_told_to_a_new_broker);
 }
