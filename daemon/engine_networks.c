@@ -126,7 +126,7 @@ static bool is_trusted(const struct engine_network *n)
 	const struct model  *before = n->settled != NULL ? n->settled->model : NULL;
 	uint16_t             port = n->tenant.port;
 
-	if (e->host.wireguard != MSG_WIREGUARD_KERNEL || ports_has(&e->suspect, port) || n->changed)
+	if (e->host.wireguard != MSG_WIREGUARD_KERNEL || ports_has(&e->suspect, port))
 		return false;
 	if (n->want == NULL || !n->up || n->dirty || before == NULL || n->tenant.ns == -1 ||
 	    n->tenant.ifindex == 0)
@@ -136,8 +136,10 @@ static bool is_trusted(const struct engine_network *n)
 
 static void enlist_one(struct engine_network *n)
 {
-	n->trusted = is_trusted(n);
+	bool before = n->changed;
+
 	n->changed = n->changed || n->want == NULL || !is_settled(n);
+	n->trusted = n->changed && !before && is_trusted(n);
 	if (!n->changed) {
 		engine_in_line(n);
 		return;
